@@ -1,0 +1,1 @@
+"""Floor 9: programs that parse, hand over, answer and show."""

@@ -1,0 +1,1 @@
+"""Floor 0: errors, exact integers, array aliases. Imports nothing of ours."""

@@ -1,0 +1,1 @@
+"""Floor 1: compiled arithmetic on arrays. Knows arrays only."""

@@ -1,0 +1,1 @@
+"""Floor 3: one quantity each, from valuation to explanation."""

@@ -1,0 +1,1 @@
+"""Floor 7: generated markets and books from a seed."""
