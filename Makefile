@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PY     := $(VENV)/bin/python
 BIN    := $(VENV)/bin
 # Wheels only, each one checked against its hash.
-PIP    := $(PY) -m pip install --quiet --only-binary :all: --require-hashes
+PIP    := $(PY) -m pip install -qq --only-binary :all: --require-hashes
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -45,7 +45,7 @@ $(VENV)/.runtime: $(VENV)/.made requirements.txt requirements-build.txt
 
 $(VENV)/.project: $(VENV)/.runtime pyproject.toml
 	@echo "install: crossmargin"
-	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(PY) -m pip install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.project requirements-dev.txt
