@@ -160,6 +160,8 @@ def test_an_import_that_points_down_is_fine(
         ("kernels.ban", "from crossmargin.domain import assets"),
         ("kernels.ban", "import polars"),
         ("kernels.ban", "def f():\n    import logging"),
+        ("kernels.ban", "from pathlib import Path"),
+        ("margin.ban", "from numba import njit"),
         ("domain.ban", "import numpy"),
         ("domain.ban", "from pathlib import Path"),
         ("margin.ban", "import socket"),
