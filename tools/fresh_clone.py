@@ -26,11 +26,11 @@ def main(arguments: list[str]) -> int:
         # What a package index needs (proxy, certificate) stays; everything else of the user goes.
         kept = {k: v for k, v in os.environ.items() if k.startswith("PIP_") or "proxy" in k.lower()}
         path = arguments[1] if len(arguments) > 1 else os.environ["PATH"]
+        user = {**kept, "PATH": path, "HOME": str(home), "LANG": "C.UTF-8"}
         started = time.monotonic()
         done = subprocess.run(
-            ["make", "--no-print-directory", target],
-            cwd=clone, check=False, env={**kept, "PATH": path, "HOME": str(home), "LANG": "C.UTF-8"},
-        )  # fmt: skip
+            ["make", "--no-print-directory", target], cwd=clone, check=False, env=user
+        )
         took = time.monotonic() - started
     print(f"make {target}: exit code {done.returncode} after {took:.0f} s on a fresh clone")
     return done.returncode
