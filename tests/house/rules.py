@@ -147,8 +147,9 @@ def breaks_floors(src: Path) -> list[str]:
 # --- bans -----------------------------------------------------------------------------------------
 
 KERNELS_MAY = {"numpy", "numba", "math", "__future__", "typing", "collections", "dataclasses"}
-# The one module that knows the compiler also keeps its disk cache and its threads.
-COMPILER_MAY = KERNELS_MAY | {"hashlib", "os", "pathlib", "concurrent", "threading", "warnings"}
+# Modules that are about the compiler: its disk cache and threads, and its vector instructions.
+COMPILER = ("compiled", "lanes")
+COMPILER_MAY = KERNELS_MAY | {"hashlib", "os", "pathlib", "concurrent", "threading", "llvmlite"}
 DOMAIN_MAY_NOT = {"numpy", "numba", "scipy", "polars", "pyarrow", "pandas", "pathlib", "os", "io"}
 REFERENCE_MAY_NOT = {"numpy", "numba", "scipy", "polars", "pyarrow", "pandas", "sklearn"}
 EDGE_ONLY = {"socket", "asyncio", "requests", "urllib", "http", "httpx", "aiohttp", "ssl"}
@@ -179,7 +180,7 @@ def _banned(here: str, found: Import) -> str:
         if found.ours:
             allowed = found.target in ("base", "kernels")
             return "" if allowed else f"kernels may not use {found.target}"
-        may = COMPILER_MAY if found.path.stem == "compiled" else KERNELS_MAY
+        may = COMPILER_MAY if found.path.stem in COMPILER else KERNELS_MAY
         return "" if top in may else f"kernels know arrays only, not {top}"
     if top == "numba":
         return "compiled code stands in kernels"
