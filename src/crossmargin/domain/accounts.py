@@ -11,6 +11,7 @@ Spec   docs/spec/01-what-exists.md
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,12 +19,16 @@ from crossmargin.base.errors import InputInvalid
 
 SHARED = "shared"
 
-Number = str | int | Decimal
-"""An exact decimal number: "1.25", 3 or Decimal. A float is refused where money is owed."""
+# An exact decimal number: "1.25", 3 or Decimal. A float is refused where money is owed.
+if TYPE_CHECKING:
+    Number = str | int | Decimal
+else:
+    # A decoder makes a Decimal of text and number alike, from its digits and never through float.
+    Number = Decimal
 
 
 class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`quantity` signed contracts; `entry_price` in quote units (not needed for premium options)."""
+    """`quantity` signed contracts; `entry_price` in quote units, not needed for premium options."""
 
     instrument: str
     quantity: Number
@@ -86,7 +91,5 @@ class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if any(p.pool == SHARED for p in self.pools):
             shared = [p for p in self.pools if p.pool == SHARED]
             return (*shared, *(p for p in self.pools if p.pool != SHARED))
-        shared_pool = Pool(
-            SHARED, self.method, self.balances, self.positions, self.orders
-        )
+        shared_pool = Pool(SHARED, self.method, self.balances, self.positions, self.orders)
         return (shared_pool, *self.pools)

@@ -49,7 +49,7 @@ class Factor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One factor of an asset: a move of the level by (1 + m) moves the price by (1 + m)^exponent."""
+    """One factor of an asset: a level moved by (1 + m) moves the price by (1 + m)^exponent."""
 
     factor: str
     exponent: float
@@ -57,7 +57,10 @@ class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not 0.0 < self.exponent <= 4.0:
             raise InputInvalid(
-                f"load.{self.factor}.exponent", self.exponent, "must lie in (0, 4]", "state the power"
+                f"load.{self.factor}.exponent",
+                self.exponent,
+                "must lie in (0, 4]",
+                "state the power",
             )
 
 
@@ -79,7 +82,10 @@ class Asset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not 0 <= self.decimals <= 18:
             raise InputInvalid(
-                f"asset.{self.asset}.decimals", self.decimals, "must lie in 0..18", "use coin decimals"
+                f"asset.{self.asset}.decimals",
+                self.decimals,
+                "must lie in 0..18",
+                "use coin decimals",
             )
         if not 0.0 < self.scale < 1e30:
             raise InputInvalid(

@@ -13,10 +13,15 @@ from __future__ import annotations
 import hashlib
 import math
 from datetime import datetime
+from itertools import pairwise
+from typing import Annotated
 
 import msgspec
 
 from crossmargin.base.errors import RulebookInvalid
+
+# A stamp without an offset would mean another moment on another machine.
+Stamp = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 def check(key: str, value: float, low: float, high: float) -> None:
@@ -41,6 +46,15 @@ class Bracket(_Part):
             raise RulebookInvalid("liquidity.up_to", self.up_to, "must be > 0 (inf for the last)")
         check("liquidity.mm", self.mm, 0.0, 1.0)
         check("liquidity.im", self.im, 0.0, 1.0)
+
+
+def check_brackets(schedule: tuple[Bracket, ...]) -> None:
+    """Refuse a schedule whose edges cross, or that ends before infinity."""
+    edges = [bracket.up_to for bracket in schedule]
+    if not edges or not math.isinf(edges[-1]):
+        raise RulebookInvalid("liquidity", edges, "must end with a bracket up to inf")
+    if any(b <= a for a, b in pairwise(edges)):
+        raise RulebookInvalid("liquidity.up_to", edges, "must increase strictly")
 
 
 class RiskClass(_Part):
@@ -73,11 +87,7 @@ class RiskClass(_Part):
         check("vol_floor", self.vol_floor, 0.0, 10.0)
         check("sigma_daily", self.sigma_daily, 0.0, 5.0)
         check("adv", self.adv, 1.0, 1e15)
-        if not self.liquidity or not math.isinf(self.liquidity[-1].up_to):
-            raise RulebookInvalid("liquidity", len(self.liquidity), "last bracket must reach inf")
-        edges = [b.up_to for b in self.liquidity]
-        if any(b <= a for a, b in zip(edges, edges[1:], strict=False)):
-            raise RulebookInvalid("liquidity.up_to", edges, "must increase strictly")
+        check_brackets(self.liquidity)
 
 
 class AssetRules(_Part):
@@ -87,6 +97,15 @@ class AssetRules(_Part):
     venue_liquidity: tuple[Bracket, ...] | None = None
     surcharge_liquidity_mm: float | None = None
     surcharge_liquidity_im: float | None = None
+
+    def __post_init__(self) -> None:
+        for schedule in (self.liquidity, self.venue_liquidity):
+            if schedule is not None:
+                check_brackets(schedule)
+        for key in ("surcharge_liquidity_mm", "surcharge_liquidity_im"):
+            value = getattr(self, key)
+            if value is not None:
+                check(key, value, 0.0, 1.0)
 
 
 class GainTier(_Part):
@@ -142,15 +161,28 @@ class Margin(_Part):
         check("margin.mpor_hours", self.mpor_hours, 0.25, 720.0)
         check("margin.initial_factor", self.initial_factor, 1.0, 10.0)
         check("margin.market_haircut_max", self.market_haircut_max, 0.0, 1.0)
-        for key in ("kappa", "stress_weight", "cross_floor", "hedged_fraction", "vega_offset",
-                    "vega_weight", "taker_fee", "penalty", "basis_perpetual"):
+        for key in (
+            "kappa",
+            "stress_weight",
+            "cross_floor",
+            "hedged_fraction",
+            "vega_offset",
+            "vega_weight",
+            "taker_fee",
+            "penalty",
+            "basis_perpetual",
+        ):
             check(f"margin.{key}", getattr(self, key), 0.0, 1.0)
         for key in ("short_option_minimum", "isolated_short_option"):
             mm = getattr(self, f"{key}_mm")
             check(f"margin.{key}_mm", mm, 0.0, 1.0)
             check(f"margin.{key}_im", getattr(self, f"{key}_im"), mm, 1.0)
-        check("margin.isolated_short_option_im_floor", self.isolated_short_option_im_floor,
-              self.isolated_short_option_mm, self.isolated_short_option_im)
+        check(
+            "margin.isolated_short_option_im_floor",
+            self.isolated_short_option_im_floor,
+            self.isolated_short_option_mm,
+            self.isolated_short_option_im,
+        )
         check("margin.impact_scale", self.impact_scale, 0.0, 100.0)
         check("margin.impact_exponent", self.impact_exponent, 0.1, 2.0)
 
@@ -171,8 +203,10 @@ class Grid(_Part):
     def __post_init__(self) -> None:
         if 0.0 not in self.steps:
             raise RulebookInvalid("grid.steps", self.steps, "must contain the unshocked step 0")
-        for m in (*self.steps, *self.tails):
-            check("grid.steps|tails", m, -0.99, 10.0)
+        for step in self.steps:  # multiples of the class range, so that -1 is one whole range
+            check("grid.steps", step, -1.0, 1.0)
+        for move in self.tails:  # relative moves
+            check("grid.tails", move, -0.99, 10.0)
         check("grid.tail_weight", self.tail_weight, 0.0, 10.0)
         check("grid.vol_up", self.vol_up, 0.0, 5.0)
         check("grid.vol_down", self.vol_down, 0.0, 0.99)
@@ -214,7 +248,7 @@ class StressEvent(_Part):
     """
 
     name: str
-    known_from: datetime
+    known_from: Stamp
     moves: dict[str, float]
 
     def __post_init__(self) -> None:
@@ -223,13 +257,26 @@ class StressEvent(_Part):
 
 
 class Shock(_Part):
-    """A made scenario: move by risk class or factor, in fractions or multiples of range."""
+    """A made scenario: move by risk class or factor, in fractions or multiples of range.
+
+    moves   class or factor name -> relative move, > -1; a factor's own entry beats its class
+    ranges  class or factor name -> multiple of the class range
+    vol     relative move of the 30-day volatility; None: from the price move (spec 4.2)
+    """
 
     name: str
     moves: dict[str, float] = {}
     ranges: dict[str, float] = {}
     vol: float | None = None
-    known_from: datetime | None = None
+    known_from: Stamp | None = None
+
+    def __post_init__(self) -> None:
+        for key, move in self.moves.items():
+            check(f"stress.{self.name}.moves.{key}", move, -0.99999, 100.0)
+        for key, multiple in self.ranges.items():
+            check(f"stress.{self.name}.ranges.{key}", multiple, -10.0, 10.0)
+        if self.vol is not None:
+            check(f"stress.{self.name}.vol", self.vol, -0.99, 10.0)
 
 
 class Stress(_Part):
@@ -258,8 +305,11 @@ class Correlation(_Part):
     pairs: dict[str, float]
 
     def __post_init__(self) -> None:
-        for key, rho in {"default": self.default, "same_factor": self.same_factor,
-                         **self.pairs}.items():
+        for key, rho in {
+            "default": self.default,
+            "same_factor": self.same_factor,
+            **self.pairs,
+        }.items():
             check(f"correlation.{key}", rho, -1.0, 1.0)
             names = key.split(":")
             if names != sorted(names):
@@ -296,7 +346,7 @@ class Rulebook(_Part):
 
     name: str
     version: str
-    effective_from: datetime
+    effective_from: Stamp
     numeraire: str
     source: str
     margin: Margin
@@ -315,11 +365,15 @@ class Rulebook(_Part):
         for name, risk_class in self.classes.items():
             if risk_class.gain_tier not in self.gain_tiers:
                 raise RulebookInvalid(
-                    f"classes.{name}.gain_tier", risk_class.gain_tier,
+                    f"classes.{name}.gain_tier",
+                    risk_class.gain_tier,
                     f"must be one of {sorted(self.gain_tiers)}",
                 )
-        if not self.tiers or not math.isinf(self.tiers[-1].up_to_adv):
-            raise RulebookInvalid("tiers", len(self.tiers), "last tier must reach inf")
+        edges = [tier.up_to_adv for tier in self.tiers]
+        if not edges or not math.isinf(edges[-1]):
+            raise RulebookInvalid("tiers", edges, "must end with a tier up to inf")
+        if any(b <= a for a, b in pairwise(edges)):
+            raise RulebookInvalid("tiers.up_to_adv", edges, "must increase strictly")
 
     @property
     def digest(self) -> str:
