@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = "numpy numba polars pyarrow scipy sklearn matplotlib plotly".split()
+HEAVY = ["numpy", "numba", "polars", "pyarrow", "scipy", "sklearn", "matplotlib", "plotly"]
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
