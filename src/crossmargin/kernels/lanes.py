@@ -17,9 +17,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
+
+from crossmargin.base.arrays import F64, I32
+from crossmargin.kernels.compiled import compiled
 
 LANES = 8  # doubles in a vector: one 512-bit register, or two or four smaller ones
 AHEAD = 8  # holdings: about one pool, the time a row needs to come from the second-level cache
@@ -27,6 +31,24 @@ AHEAD = 8  # holdings: about one pool, the time a row needs to come from the sec
 _I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 _DOUBLE, _VOID = ir.DoubleType(), ir.VoidType()
 _VECTOR = ir.VectorType(_DOUBLE, LANES)
+
+
+def aligned_zeros(n_rows: int, n_columns: int) -> F64:
+    """Return zeros (n_rows, n_columns) that begin on a cache line, so that no vector of a row
+    with a multiple of LANES columns lies across two."""
+    flat = np.zeros(n_rows * n_columns + LANES)
+    skip = -(flat.ctypes.data // 8) % LANES
+    return flat[skip : skip + n_rows * n_columns].reshape(n_rows, n_columns)
+
+
+@compiled
+def items_within(item: I32, start: int, stop: int, n_rows: int) -> bool:
+    """Tell whether all of item[start:stop] are rows of a table of n_rows: nothing below checks."""
+    lowest, highest = np.int32(0), np.int32(0)
+    for holding in range(start, stop):
+        lowest = min(lowest, item[holding])
+        highest = max(highest, item[holding])
+    return lowest >= 0 and (highest < n_rows or start == stop)
 
 
 def _make_accumulate(width: int) -> Any:
@@ -49,51 +71,61 @@ def _make_accumulate(width: int) -> Any:
 
 def _make_worst(width: int) -> Any:
     @intrinsic  # type: ignore[untyped-decorator]
-    def worst(context, rows, item, quantity, start, stop, column):  # type: ignore[no-untyped-def]
-        signature = types.Tuple((types.float64, types.int64))(
-            rows, item, quantity, start, stop, column
+    def worst(context, rows, item, quantity, start, stop, column, taint):  # type: ignore[no-untyped-def]
+        signature = types.Tuple((types.float64, types.int64, types.float64))(
+            rows, item, quantity, start, stop, column, taint
         )
 
         def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            sums = _weighted_rows(context, builder, signature.args, args, width)
+            tainted = _data(context, builder, signature.args[6], args[6])
+            *sums, doubt = _weighted_rows(context, builder, signature.args, args, width, tainted)
             top = _largest(builder, sums)
             place = builder.add(args[5], _first_equal(builder, sums, top))
-            return context.make_tuple(builder, signature.return_type, [top, place])
+            return context.make_tuple(builder, signature.return_type, [top, place, doubt])
 
         return signature, codegen
 
     return worst
 
 
-def _weighted_rows(context: Any, builder: Any, kinds: Any, args: Any, width: int) -> list[Any]:
-    """Return width / LANES vectors: sum over holdings of quantity x row, from `column` on."""
+def _weighted_rows(context: Any, builder: Any, kinds: Any, args: Any, width: int, taint: Any = None) -> list[Any]:
+    """Return width / LANES vectors: sum over holdings of quantity x row, from `column` on; where
+    `taint` is given, one number more: the sum of quantity x taint."""
     rows, item, quantity = (
         _data(context, builder, kind, value) for kind, value in zip(kinds[:3], args[:3], strict=True)
     )
     n_columns = _shape(context, builder, kinds[0], args[0])[1]
     last = builder.sub(_shape(context, builder, kinds[1], args[1])[0], _I64(1))
-    start, stop, column = args[3:]
+    start, stop, column = args[3:6]
     sums = [cgutils.alloca_once(builder, _VECTOR) for _ in range(width // LANES)]
     for place in sums:
         builder.store(ir.Constant(_VECTOR, [0.0] * LANES), place)
+    doubt = cgutils.alloca_once_value(builder, ir.Constant(_DOUBLE, 0.0))
     fma = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), f"llvm.fma.v{LANES}f64"
     )
 
-    def row_of(holding: Any) -> Any:
-        index = builder.zext(builder.load(builder.gep(item, [holding])), _I64)
+    def item_of(holding: Any) -> Any:
+        return builder.zext(builder.load(builder.gep(item, [holding])), _I64)
+
+    def row_of(index: Any) -> Any:
         return builder.gep(rows, [builder.add(builder.mul(index, n_columns), column)])
 
     with cgutils.for_range_slice(builder, start, stop, _I64(1), _I64) as (holding, _):
         ahead = builder.add(holding, _I64(AHEAD))
         ahead = builder.select(builder.icmp_signed("<", ahead, last), ahead, last)
-        _fetch(builder, row_of(ahead), width)
-        weight = _splat(builder, builder.load(builder.gep(quantity, [holding])))
-        row = row_of(holding)
+        _fetch(builder, row_of(item_of(ahead)), width)
+        index = item_of(holding)
+        number = builder.load(builder.gep(quantity, [holding]))
+        weight, row = _splat(builder, number), row_of(index)
+        if taint is not None:
+            part = builder.fmul(number, builder.load(builder.gep(taint, [index])))
+            builder.store(builder.fadd(builder.load(doubt), part), doubt)
         for j, place in enumerate(sums):
             part = builder.load(_vector_at(builder, row, _I64(j * LANES)), align=8)
             builder.store(builder.call(fma, [weight, part, builder.load(place)]), place)
-    return [builder.load(place) for place in sums]
+    places = sums if taint is None else [*sums, doubt]
+    return [builder.load(place) for place in places]
 
 
 def _fetch(builder: Any, row: Any, width: int) -> None:

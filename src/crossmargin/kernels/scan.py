@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from crossmargin.base.arrays import F64, I32, I64, guard
-from crossmargin.kernels.compiled import compiled, inlined, run_blocks
-from crossmargin.kernels.lanes import LANES, worst_8, worst_32, worst_64
+from crossmargin.kernels.compiled import compiled, run_blocks
+from crossmargin.kernels.lanes import LANES, aligned_zeros, items_within, worst_8, worst_32, worst_64
 
 BLOCK = 4096  # pools per call: long enough to forget the call, short enough to share out
 
@@ -84,7 +84,7 @@ def loss_rows(rows_usd: F64, weight: F64) -> LossRows:
     n_items, n_scenarios = rows_usd.shape
     guard((n_scenarios,), weight=weight)
     assert ((weight >= 0.0) & (weight <= 1.0)).all()
-    loss_usd = np.zeros((n_items, -(-n_scenarios // LANES) * LANES))
+    loss_usd = aligned_zeros(n_items, -(-n_scenarios // LANES) * LANES)
     np.multiply(rows_usd, -weight, out=loss_usd[:, :n_scenarios])
     taint = np.where(np.isfinite(rows_usd).all(axis=1), 0.0, math.nan)
     return LossRows(loss_usd, taint)
@@ -96,35 +96,31 @@ def _scan_block(
     loss_usd: F64, index: I64,
 ) -> None:  # fmt: skip
     """Fill rows [lo, hi) of loss_usd and index; arguments as in `scan`."""
+    n_columns = rows.loss_usd.shape[1]
+    assert items_within(item, pool_starts[lo], pool_starts[hi], len(rows.loss_usd))
     for pool in range(lo, hi):
         start, stop = pool_starts[pool], pool_starts[pool + 1]
         assert start <= stop
-        taint = 0.0
-        for holding in range(start, stop):
-            assert 0 <= item[holding] < len(rows.taint)
-            # 0 x a finite quantity is 0; NaN and infinity leave NaN.
-            taint += rows.taint[item[holding]] * quantity[holding]
-        worst, at = _worst(rows.loss_usd, item, quantity, start, stop)
-        loss_usd[pool] = worst if taint == 0.0 else math.nan
-        index[pool] = at if taint == 0.0 else -1
-
-
-@inlined
-def _worst(rows: F64, item: I32, quantity: F64, start: int, stop: int) -> tuple[float, int]:
-    """Return the largest sum over [start, stop) of quantity x row and its column; (0, -1)
-    where none is above 0. Wide blocks of columns first; the lowest column wins a tie."""
-    n_columns = rows.shape[1]
-    worst, at, column = 0.0, -1, 0
-    while column < n_columns:
-        if column + 64 <= n_columns:
-            top, where = worst_64(rows, item, quantity, start, stop, column)
-            column += 64
-        elif column + 32 <= n_columns:
-            top, where = worst_32(rows, item, quantity, start, stop, column)
-            column += 32
-        else:
-            top, where = worst_8(rows, item, quantity, start, stop, column)
-            column += 8
-        if top > worst:
-            worst, at = top, where
-    return worst, at
+        worst, at, doubt = 0.0, -1, 0.0
+        column = 0
+        while column < n_columns:
+            if column + 64 <= n_columns:
+                top, where, doubt = worst_64(
+                    rows.loss_usd, item, quantity, start, stop, column, rows.taint
+                )
+                column += 64
+            elif column + 32 <= n_columns:
+                top, where, doubt = worst_32(
+                    rows.loss_usd, item, quantity, start, stop, column, rows.taint
+                )
+                column += 32
+            else:
+                top, where, doubt = worst_8(
+                    rows.loss_usd, item, quantity, start, stop, column, rows.taint
+                )
+                column += 8
+            if top > worst:
+                worst, at = top, where
+        # 0 x a finite quantity is 0; anything else in the sum leaves NaN.
+        loss_usd[pool] = worst if doubt == 0.0 else math.nan
+        index[pool] = at if doubt == 0.0 else -1
