@@ -2,7 +2,9 @@
 
 mutmut leaves decorated functions alone, and a compiled kernel could not be mutated while it runs.
 So it works on a copy of the project in which the kernels' decorators are gone: the same functions
-as plain Python, slower and mutable. Tests run there with few and fixed Hypothesis examples.
+as plain Python, slower and mutable. What cannot be written so (vector instructions) is given plain
+words by tests/standins/, appended to the copied module. Tests run there with few and fixed
+Hypothesis examples.
 
 python tools/mutants.py [--only kernels/black76.py,margin] [--tests tests/kernels] [--least 85]
 """
@@ -23,6 +25,7 @@ WORK = ROOT / "mutants"
 COPIED = ("src", "tests", "tools", "docs", "examples", "pyproject.toml", "README.md", "LICENSE")
 # `@compiled`, `@inlined`, `@njit(...)`: whatever turns a function into machine code.
 DECORATOR = re.compile(r"^@(?:compiled|inlined|(?:numba\.)?n?jit)\b(?:\([^()]*\))?[ \t]*\n", re.M)
+STANDINS = ROOT / "tests" / "standins"
 CAUGHT = ("killed", "timeout", "suspicious", "segfault", "caught_by_type_check")
 
 
@@ -37,6 +40,7 @@ def settings(only: list[str], tests: list[str]) -> str:
     copied = [name for name in COPIED if name not in ("src", "tests", "pyproject.toml")]
     return "\n".join([
         "", "[tool.mutmut]", 'source_paths = ["src"]', f"only_mutate = {json.dumps(patterns)}",
+        'do_not_mutate = ["*/kernels/compiled.py", "*/kernels/lanes.py"]',
         f"also_copy = {json.dumps(copied)}",
         f"pytest_add_cli_args_test_selection = {json.dumps(tests)}",
         'pytest_add_cli_args = ["-p", "no:cacheprovider", "-p", "no:xdist", "--maxfail=1"]',
@@ -57,6 +61,9 @@ def prepare(only: list[str], tests: list[str]) -> None:
             shutil.copy2(path, WORK / name)
     for path in (WORK / "src" / "crossmargin" / "kernels").rglob("*.py"):
         path.write_text(plain(path.read_text()))
+    for words in STANDINS.rglob("*.py"):
+        with (WORK / "src" / "crossmargin" / words.relative_to(STANDINS)).open("a") as module:
+            module.write(f"\n\n{words.read_text()}")
     with (WORK / "pyproject.toml").open("a") as config:
         config.write(settings(only, tests))
 
