@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -80,6 +82,28 @@ def test_a_listing_hours_high_is_judged_by_its_own_close():
     assert [(p.field, p.price) for p in prints] == [("high", 100.0)]
 
 
+def test_a_close_the_next_hour_trades_at_was_a_real_price():
+    # LUNA, 9 May 2022: 41.5, 30.3, 38.6; the next hour opened at 30.3.
+    _, prints = clean(bars([41.5, 30.3, 38.6], [39.8, 30.0, 26.5], [47.1, 42.7, 39.3]), 0.20, 0.10)
+    assert prints == ()
+
+
+def test_in_a_crash_hour_a_second_source_that_saw_nothing_is_enough():
+    # LINK, 12 March 2020: neighbours 3.06 and 2.35 do not agree; the perpetual's low was 1.81.
+    second = [[3.07, 2.45, 2.29], [3.06, 1.81, 2.13], [3.2, 3.09, 2.59]]
+    history = bars([3.06, 2.47, 2.35], [3.06, 0.0001, 2.0], [3.2, 3.08, 2.6], second)
+    _, prints = clean(history, 0.20, 0.10)
+    assert [(p.field, p.price) for p in prints] == [("low", 0.0001)]
+
+
+def test_a_wild_print_of_the_second_source_is_named_too():
+    # ETH perpetual, 13 March 2020: a high of 323 while spot saw 120.
+    second = [[96, 111, 124], [94, 84, 110], [112, 323, 140]]
+    history = bars([96, 111, 124], [94, 86, 110], [112, 120, 138], second)
+    _, prints = clean(history, 0.20, 0.10)
+    assert [(p.field, p.price) for p in prints] == [("second high", 323.0)]
+
+
 prices = st.lists(st.one_of(st.just(NAN), st.floats(1.0, 200.0)), min_size=1, max_size=12)
 
 
@@ -90,30 +114,37 @@ def test_clean_matches_plain_loops(close, data):
     low, high = data.draw(draw), data.draw(draw)
     second = data.draw(st.one_of(st.none(), st.tuples(draw, draw, draw)))
     _, prints = clean(bars(close, low, high, second), 0.20, 0.10)
-    got = {(p.field, p.ts_ns // HOUR_NS - 1) for p in prints}
-    assert got == set(slow_refused(close, (close, low, high), second))
+    got = {(p.field, p.ts_ns // HOUR_NS - 1) for p in prints if "second" not in p.field}
+    assert got == set(slow_refused((close, low, high), second))
 
 
-def slow_refused(close, fields, second):
-    for row, name in enumerate(FIELDS):
-        for n, price in enumerate(fields[row]):
-            before = [c for c in close[:n] if c == c]
-            after = [c for c in close[n + 1 :] if c == c]
-            own = [] if name == "close" else [close[n]]
-            left = before[-1:] or own
-            right = after[:1] or own
+def slow_refused(fields, second):
+    """The rule in words, one print at a time."""
+    close, low, high = fields
+    bad_closes = set()
+    for name, prices in zip(FIELDS, fields, strict=True):
+        for n, price in enumerate(prices):
+            own = [c for c in close[n : n + 1] if name != "close" and c == c]
+            left = [c for c in close[:n] if c == c][-1:] or own
+            right = [c for c in close[n + 1 :] if c == c][:1] or own
             if not left or not right:
                 continue
-            a, b = left[0], right[0]
-            if not abs(b / a - 1) <= 0.10:
+            lo, hi = min(left[0], right[0]), max(left[0], right[0])
+            if not (price < 0.8 * lo or price > 1.2 * hi):
                 continue
-
-            def low_side(x, a=a, b=b):
-                return x < 0.8 * a and x < 0.8 * b
-
-            def high_side(x, a=a, b=b):
-                return x > 1.2 * a and x > 1.2 * b
-
-            for far in (low_side, high_side):
-                if far(price) and not (second is not None and far(second[row][n])):
-                    yield name, n
+            edge = lo if price < lo else hi
+            way = math.log(price / edge)
+            seen = [NAN] if second is None else [second[FIELDS.index(name)][n]]
+            if any(w == w and math.log(w / edge) / way >= 0.5 for w in seen):
+                continue
+            agree = abs(right[0] / left[0] - 1) <= 0.10
+            if not agree and not any(w == w for w in seen):
+                continue
+            if name == "close":
+                after = n + 1 < len(close)
+                if after and low[n + 1] <= 1.05 * price and high[n + 1] >= 0.95 * price:
+                    continue
+                bad_closes.add(n)
+            elif n not in bad_closes and math.log(close[n] / edge) / way >= 0.5:
+                continue
+            yield name, n

@@ -86,33 +86,36 @@ def clean(
 ) -> tuple[HistoryFrame, tuple[RefusedPrint, ...]]:
     """Return the history with refused prints set to NaN, and the list of them (spec 4.2).
 
-    outlier     refuse beyond this distance, fraction, from both neighbours' closes ...
-    neighbours  ... where those lie within this fraction of each other and nobody confirms.
+    outlier     a print is judged beyond this distance, fraction, from both neighbours' closes
+    neighbours  closes this near to each other, fraction, say that nothing moved
 
     Neighbours are the nearest closes before and after the bar. At either end of a factor's life
     one of them is missing: the bar's own close stands in for a low or a high (a listing hour's
-    high is judged), and a close that has one neighbour only is kept.
+    high is judged), and a close that has one neighbour only is kept. Prints of the second source
+    are judged the same way, by the first; they are listed as `second low` and so on.
     """
-    before, after = _neighbour_closes(history.close)
-    cleaned: dict[str, F64] = {}
-    refused: list[RefusedPrint] = []
-    for row, name in enumerate(FIELDS):
+    around = _neighbour_closes(history.close)
+    limits = (outlier, neighbours)
+    traded = _next_bar_reaches(history)
+    close_bad = refused_prints(history.close, around, _second(history, 0), limits) & ~traded
+    close = np.where(close_bad, np.nan, history.close)
+    ends = tuple(np.where(np.isfinite(side), side, history.close) for side in around)
+    wide = (ends[0], ends[1])
+    bad = {"close": close_bad}
+    for field, name in enumerate(FIELDS[1:], 1):
         price = getattr(history, name)
-        left, right = before, after
-        if name != "close":
-            left = np.where(np.isfinite(before), before, history.close)
-            right = np.where(np.isfinite(after), after, history.close)
-        second = None if history.confirm is None else history.confirm[row]
-        bad = refused_prints(price, (left, right), second, (outlier, neighbours))
-        cleaned[name] = np.where(bad, np.nan, price) if bad.any() else price
-        refused += [
-            RefusedPrint(history.factors[k], int(history.ts_ns[n]), name, float(price[n, k]))
-            for n, k in zip(*np.nonzero(bad), strict=True)
-        ]
+        # A bar that also closed out there was no lone print.
+        own = half_as_far(close, price, wide)
+        bad[name] = refused_prints(price, wide, _second(history, field), limits) & ~own
+    refused = [r for name in FIELDS for r in _listed(history, name, bad[name])]
+    if history.confirm is not None:
+        for field, name in enumerate(FIELDS):
+            second = history.confirm[field]
+            wrong = refused_prints(second, wide, getattr(history, name), limits)
+            refused += _listed(history, f"second {name}", wrong, second)
     refused.sort(key=lambda r: (r.ts_ns, r.factor, r.field))
-    return replace(
-        history, close=cleaned["close"], low=cleaned["low"], high=cleaned["high"]
-    ), tuple(refused)
+    low, high = (np.where(bad[f], np.nan, getattr(history, f)) for f in FIELDS[1:])
+    return replace(history, close=close, low=low, high=high), tuple(refused)
 
 
 def refused_prints(
@@ -124,22 +127,51 @@ def refused_prints(
             of a second source, NaN where there is none
     limits  (outlier, neighbours), fractions
 
-    A second source confirms where its own print lies as far out on the same side. NaN refuses
-    nothing: every comparison states what must hold for a refusal.
+    Refused is a print beyond `outlier` from both neighbours which no second source confirms,
+    where the neighbours agree - or where a second source was there and saw nothing like it: in
+    the hour of a crash neighbours do not agree, and a print of 0.0001 must go all the same.
+    NaN refuses nothing: every comparison states what must hold for a refusal.
     """
     outlier, neighbours = limits
-    low_side, high_side = _far_out(price, around, outlier)
-    near = np.abs(around[1] / around[0] - 1.0) <= neighbours
-    if second is not None:
-        low_too, high_too = _far_out(second, around, outlier)
-        low_side, high_side = low_side & ~low_too, high_side & ~high_too
-    return near & (low_side | high_side)
+    far = (price < (1.0 - outlier) * np.minimum(*around)) | (
+        price > (1.0 + outlier) * np.maximum(*around)
+    )
+    agree = np.abs(around[1] / around[0] - 1.0) <= neighbours
+    if second is None:
+        return far & agree
+    confirmed = half_as_far(second, price, around)
+    return far & ~confirmed & (agree | np.isfinite(second))
 
 
-def _far_out(price: F64, around: tuple[F64, F64], outlier: float) -> tuple[B1, B1]:
-    floor = (1.0 - outlier) * np.minimum(*around)
-    ceiling = (1.0 + outlier) * np.maximum(*around)
-    return price < floor, price > ceiling
+def half_as_far(witness: F64, price: F64, around: tuple[F64, F64]) -> B1:
+    """(N, K) True where the witness left the neighbours on the print's side, half as far in log."""
+    low, high = np.minimum(*around), np.maximum(*around)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        below = np.log(low / witness) >= 0.5 * np.log(low / price)
+        above = np.log(witness / high) >= 0.5 * np.log(price / high)
+    return np.asarray(((price < low) & below) | ((price > high) & above))
+
+
+def _next_bar_reaches(history: HistoryFrame) -> B1:
+    """(N, K) True where the next hour traded within 5 % of this close: it was a real price."""
+    reached = np.zeros(history.close.shape, dtype=np.bool_)
+    close, low, high = history.close[:-1], history.low[1:], history.high[1:]
+    reached[:-1] = (low <= 1.05 * close) & (high >= 0.95 * close)
+    return reached
+
+
+def _second(history: HistoryFrame, field: int) -> F64 | None:
+    return None if history.confirm is None else history.confirm[field]
+
+
+def _listed(
+    history: HistoryFrame, name: str, bad: B1, price: F64 | None = None
+) -> list[RefusedPrint]:
+    values = getattr(history, name) if price is None else price
+    return [
+        RefusedPrint(history.factors[k], int(history.ts_ns[n]), name, float(values[n, k]))
+        for n, k in zip(*np.nonzero(bad), strict=True)
+    ]
 
 
 def _neighbour_closes(close: F64) -> tuple[F64, F64]:
