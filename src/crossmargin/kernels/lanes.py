@@ -41,6 +41,16 @@ def aligned_zeros(n_rows: int, n_columns: int) -> F64:
     return flat[skip : skip + n_rows * n_columns].reshape(n_rows, n_columns)
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def fma(context, x, y, z):  # type: ignore[no-untyped-def]
+    """x * y + z with one rounding, said in so many words instead of allowed by a fast-math flag."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.fma(*args)
+
+    return types.float64(types.float64, types.float64, types.float64), codegen
+
+
 @compiled
 def items_within(item: I32, start: int, stop: int, n_rows: int) -> bool:
     """Tell whether all of item[start:stop] are rows of a table of n_rows: nothing below checks."""
