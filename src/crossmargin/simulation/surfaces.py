@@ -54,8 +54,8 @@ STRIKE_REACH = 2.4  # in standard deviations to expiry
 PERP_COINS = ("BTC", "ETH", "SOL", "XRP", "LINK", "DOGE", "AVAX", "NEAR", "UNI", "AAVE")
 Row = dict[str, Any]
 EMPTY: Row = {
-    "style": "premium", "contract_size": 1.0, "expiry": 0, "strike": 0.0, "quanto_rate": 0.0,
-    "iv": None, "rate": None, "status": "LIVE", "averaged": None, "averaged_share": 0.0,
+    "style": None, "contract_size": 1.0, "expiry": None, "strike": None, "quanto_rate": None,
+    "iv": None, "rate": None, "status": "live", "averaged": None, "averaged_share": None,
     "funding_rate": None, "funding_cap": None,
 }  # fmt: skip
 ORDER = (
@@ -92,17 +92,22 @@ def instrument_table(generator: np.random.Generator, quotes: Quotes) -> pl.DataF
         for expiry_ns in dates[-4:]:
             rows += _futures(coin, quotes, expiry_ns, shift)
         rows += _options(coin, quotes, dates, shift)
-    numbers = ("iv", "rate", "averaged", "funding_rate", "funding_cap", "forward", "strike")
-    return pl.DataFrame(
+    numbers = ("strike", "quanto_rate", "forward", "iv", "rate", "averaged", "averaged_share",
+               "funding_rate", "funding_cap")  # fmt: skip
+    types: dict[str, pl.DataType] = {"style": pl.String(), "expiry": pl.Int64()}
+    table = pl.DataFrame(
         {name: [row[name] for row in rows] for name in ORDER},
-        schema_overrides=dict.fromkeys(numbers, pl.Float64),
+        schema_overrides=types | dict.fromkeys(numbers, pl.Float64()),
     )
+    return table.with_columns((pl.col("expiry") // 1_000).cast(pl.Datetime("us", "UTC")))
 
 
 def total_variance(theta: float, log_moneyness: F64, smile: Smile) -> F64:
     """Total implied variance at ln(K/F), given the at-the-money one; see `Smile`."""
     x = smile.eta * log_moneyness / np.sqrt(theta)
-    return 0.5 * theta * (1.0 + smile.rho * x + np.sqrt((x + smile.rho) ** 2 + 1.0 - smile.rho**2))
+    root = np.sqrt((x + smile.rho) ** 2 + 1.0 - smile.rho**2)
+    out: F64 = 0.5 * theta * (1.0 + smile.rho * x + root)
+    return out
 
 
 def atm_variance(years: F64, sigma_daily: float, smile: Smile) -> F64:
@@ -114,12 +119,14 @@ def atm_variance(years: F64, sigma_daily: float, smile: Smile) -> F64:
     iv_30d = max(np.exp(IV_LEVEL + IV_SLOPE * np.log(realised)), IV_MIN_SHARE * smile.long_vol)
 
     def fade(t: F64) -> F64:
-        return -np.expm1(-REVERSION * t) / (REVERSION * t)
+        out: F64 = -np.expm1(-REVERSION * t) / (REVERSION * t)
+        return out
 
     month = float(fade(np.array(30.0 / 365.0)))
     long_var = smile.long_vol**2
     short_var = max(long_var + (iv_30d**2 - long_var) / month, 0.25 * long_var)
-    return years * (long_var + (short_var - long_var) * fade(years))
+    theta: F64 = years * (long_var + (short_var - long_var) * fade(years))
+    return theta
 
 
 def carry(years: float, shift: float) -> float:
@@ -246,10 +253,14 @@ def _options(coin: str, quotes: Quotes, dates: tuple[int, ...], shift: float) ->
         for style, suffix in styles:
             for strike, vol, z in zip(strikes.tolist(), vols.tolist(), far.tolist(), strict=True):
                 for kind in ("call", "put"):
-                    name = f"{coin}{suffix}-{date_code(expiry_ns)}-{strike:g}-{kind[0].upper()}"
+                    # The last far call is quoted by nobody: a book that holds it has no price.
+                    orphan = inverse and kind == "call" and row == len(dates) - 1
+                    orphan = orphan and strike == strikes[-1]
+                    name = f"{coin}{suffix}-{date_code(expiry_ns)}-{strike:.10g}-{kind[0].upper()}"
                     rows.append(common | {
                         "instrument": name, "kind": kind, "style": style, "strike": strike,
-                        "iv": vol, "adv": 2.0e7 * float(np.exp(-0.5 * z * z)),
+                        "iv": vol, "status": "stale" if orphan else "live",
+                        "adv": 2.0e7 * float(np.exp(-0.5 * z * z)),
                     })  # fmt: skip
     return rows
 
