@@ -95,13 +95,14 @@ def value(
     The log is an argument so that a loop over scenarios adds to it instead of taking it.
     """
     low, high = min(forward, strike), max(forward, strike)
-    m = abs(log_moneyness) / v
+    # At v = 0 any number will do here: the time value is then set below.
+    m = abs(log_moneyness) / (v if v != 0.0 else 1.0)
     a, b = (m - 0.5 * v) * SQRT_HALF, (m + 0.5 * v) * SQRT_HALF
     near, far = erfcx(abs(a)), erfcx(b)
     # erfc(a) for a < 0 is 2 - erfc(-a): `near` changes sign and `low` is added once.
     scale = 0.5 * low * exp_minus(a * a)
     time_value = scale * (near - far) if a >= 0.0 else low - scale * (near + far)
-    # v = 0 leaves m infinite or 0 / 0. A v that is NaN takes the first branch and stays NaN.
+    # A v that is NaN takes the first branch and stays NaN.
     time_value = time_value if v != 0.0 else 0.0 * log_moneyness
     gain = forward - strike if is_call else strike - forward
     return discount * (time_value + (gain if gain > 0.0 else 0.0))

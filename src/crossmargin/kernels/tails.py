@@ -23,6 +23,7 @@ BLOCK = 512  # pools per call
 # Probability left over by rounding: 1,000 rows of 0.001 must fill 1 - 0.99 with ten rows, not
 # with ten and 1e-17 of an eleventh. Relative to the tail, so ES moves by less than 1e-12 of a loss.
 ROUNDING = 1e-12
+EXPONENT = 0x7FF0000000000000  # the exponent bits of a double
 
 
 def expected_shortfall(loss_usd: F64, probability: F64, alpha: float) -> tuple[float, I64, F64]:
@@ -113,7 +114,7 @@ def tail_mean(
     threshold = -math.inf
     for s in range(len(loss_usd)):
         # True for a loss worse than the last one kept, and for NaN, which fails every comparison.
-        if not loss_usd[s] <= threshold:
+        if n_kept < n_tail or not loss_usd[s] <= threshold:
             if math.isnan(loss_usd[s]):
                 return math.nan, 0
             if n_kept < n_tail:
@@ -166,9 +167,22 @@ def _es_block(
         start, stop = pool_starts[pool], pool_starts[pool + 1]
         assert start <= stop
         pool_row(loss_usd, rows_usd, item, quantity, start, stop)
-        for s in range(n_scenarios):
-            loss_usd[s] = -loss_usd[s]
-        es_usd[pool], _ = tail_mean(loss_usd, probability, alpha, row, tail_usd, weight)
+        if negate(loss_usd):
+            es_usd[pool], _ = tail_mean(loss_usd, probability, alpha, row, tail_usd, weight)
+        else:
+            es_usd[pool] = math.nan
+
+
+@inlined
+def negate(row: F64) -> bool:
+    """Change the sign of row (S,) in place; tell whether all of it is finite."""
+    highest = np.int64(0)
+    for s in range(len(row)):
+        row[s] = -row[s]
+        # The exponent bits, all set in infinities and NaN. A largest integer can be found in
+        # vector registers; a sum of floats, which must keep its order, cannot.
+        highest = max(highest, np.int64(np.float64(row[s]).view(np.int64) & EXPONENT))
+    return highest != EXPONENT
 
 
 @inlined
