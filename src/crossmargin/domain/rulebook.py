@@ -245,14 +245,16 @@ class StressEvent(_Part):
 
     known_from  the stamp from which a run may use it; a run as of an earlier hour must not
     moves       factor name -> relative move, > -1; a factor not named takes its class (spec 4.4)
+    class_moves class -> the class percentile of the losses measured that day (choice C33)
     """
 
     name: str
     known_from: Stamp
     moves: dict[str, float]
+    class_moves: dict[str, float] = {}
 
     def __post_init__(self) -> None:
-        for factor, move in self.moves.items():
+        for factor, move in (*self.moves.items(), *self.class_moves.items()):
             check(f"stress.{self.name}.moves.{factor}", move, -0.99999, 100.0)
 
 

@@ -79,7 +79,9 @@ def segment_rows(starts: I64, picked: I64) -> tuple[I64, I64]:
     return rows, new_starts
 
 
-def plain_book(pool_starts: I64, item: I32, quantity: F64, entry_price: F64, method: str) -> BookFrame:
+def plain_book(
+    pool_starts: I64, item: I32, quantity: F64, entry_price: F64, method: str
+) -> BookFrame:
     """Return a book of one shared pool an account, no orders: for generators and batches.
 
     Names are row numbers. Marked inexact: the quantities came as floats.
@@ -98,7 +100,7 @@ def plain_book(pool_starts: I64, item: I32, quantity: F64, entry_price: F64, met
 
 
 def select_pools(book: BookFrame, picked: I64) -> BookFrame:
-    """Return a book of these pools, each its own account: for explain, what-if and mixed methods."""
+    """Return a book of these pools, each its own account: for explain and mixed methods."""
     rows, pool_starts = segment_rows(book.pool_starts, picked)
     order_rows, order_starts = segment_rows(book.order_starts, picked)
     owner = book.account_of_pool()[picked]

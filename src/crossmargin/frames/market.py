@@ -183,9 +183,7 @@ def asset_status(market: MarketFrame) -> I8:
 def select_instruments(market: MarketFrame, rows: I64) -> MarketFrame:
     """Return the market with only these instrument rows, in this order; assets stay."""
     table = market.instruments
-    picked = {
-        f.name: getattr(table, f.name)[rows] for f in fields(table) if f.name != "names"
-    }
+    picked = {f.name: getattr(table, f.name)[rows] for f in fields(table) if f.name != "names"}
     names = tuple(table.names[r] for r in rows)
     return replace(market, instruments=InstrumentTable(names=names, **picked))
 

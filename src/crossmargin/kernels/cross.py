@@ -1,0 +1,229 @@
+"""Margin of pools by delta netting: `isolated`, `cross_sum` and `cross_correlated` in one pass.
+
+In     holdings sorted by pool; terms of items, assets and underlying slots.
+Out    one row of numbers a pool (places `C_*` after the tally of `netting`).
+Owns   net per underlying, long options that only reduce, tiers, correlation, hedged part.
+Never  nets across pools; charges collateral or loans here: their risk is in the haircuts.
+Signs  notionals signed (+ long), charges >= 0, numeraire.
+Spec   docs/spec/05-requirement.md, 5.1 and 5.2; choices C14 to C18
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from crossmargin.base.arrays import B1, F64, I32, I64
+from crossmargin.kernels.compiled import compiled
+from crossmargin.kernels.netting import (
+    ASSET,
+    CALL,
+    N_TALLY,
+    PUT,
+    T_FEE,
+    T_UNPRICED,
+    Assets,
+    Desk,
+    Holdings,
+    Items,
+    desk,
+    take_balances,
+    take_holdings,
+    take_uncertainty,
+)
+
+# Places of a pool's row after the tally. All at MM unless named; IM follows by the initial factor.
+C_SUM, C_CORRELATED, C_FLOOR, C_HEDGED, C_MINIMUM_MM, C_MINIMUM_IM = range(N_TALLY, N_TALLY + 6)
+C_ISOLATED_MM, C_ISOLATED_IM = N_TALLY + 6, N_TALLY + 7
+N_CROSS = N_TALLY + 8
+
+
+class Slots(NamedTuple):
+    """Terms of every underlying slot, (U,).
+
+    tier_edge, tier_rate (U, T)   marginal tiers of notional at MM (choice C16)
+    hedged_rate (U,)              hedged fraction x range
+    rho (U, U)                    correlation, symmetric, ones on the diagonal
+    rates (7,)                    see R_* : what the rulebook says once for all
+    underlying (n_items,)         asset row of each instrument's underlying
+    """
+
+    tier_edge: F64
+    tier_rate: F64
+    hedged_rate: F64
+    rho: F64
+    rates: F64
+    underlying: I32
+
+
+R_FLOOR, R_MINIMUM_MM, R_MINIMUM_IM, R_FEE, R_INITIAL = 0, 1, 2, 3, 4
+N_RATES = 5
+
+
+class Nets(NamedTuple):
+    """Scratch of one thread: exposures of the pool at hand by underlying slot."""
+
+    net: F64
+    gross: F64
+    long_up: F64
+    long_down: F64
+    short_units: F64
+    seen: B1
+    touched: I32
+    counts: I64
+    margin: F64
+
+
+@compiled
+def nets(n_slots: int) -> Nets:
+    """Return fresh scratch for one thread."""
+    return Nets(
+        np.zeros(n_slots), np.zeros(n_slots), np.zeros(n_slots), np.zeros(n_slots),
+        np.zeros(n_slots), np.zeros(n_slots, np.bool_), np.zeros(n_slots, np.int32),
+        np.zeros(1, np.int64), np.zeros(n_slots),
+    )  # fmt: skip
+
+
+@compiled
+def tier_charge(notional: float, edge: F64, rate: F64) -> float:
+    """Return the marginal-tier charge of a notional >= 0 (spec 16, choice C16)."""
+    below = 0.0
+    charge = 0.0
+    for j in range(len(edge)):
+        if notional <= edge[j]:
+            return charge + (notional - below) * rate[j]
+        charge += (edge[j] - below) * rate[j]
+        below = edge[j]
+    return charge
+
+
+@compiled
+def _expose(i: int, q: float, items: Items, nets: Nets) -> None:
+    """Add a net position of one instrument to its underlying."""
+    u = items.slot[i]
+    if not nets.seen[u]:
+        nets.seen[u] = True
+        nets.touched[nets.counts[0]] = u
+        nets.counts[0] += 1
+        nets.net[u] = nets.gross[u] = nets.long_up[u] = nets.long_down[u] = 0.0
+        nets.short_units[u] = 0.0
+    n = q * items.delta[i]
+    is_option = items.kind[i] == CALL or items.kind[i] == PUT
+    if q > 0.0 and is_option and not items.futures_like[i]:
+        nets.long_up[u] += max(0.0, n)
+        nets.long_down[u] += min(0.0, n)
+        return
+    nets.net[u] += n
+    nets.gross[u] += abs(n)
+    if is_option:
+        nets.short_units[u] -= q * items.short_unit[i]
+
+
+@compiled
+def net_positions(
+    lo: int, hi: int, holdings: Holdings, items: Items, slots: Slots, nets: Nets, row: F64
+) -> None:
+    """Walk the positions, identical instruments as one; sum stand-alone charges and fees."""
+    nets.counts[0] = 0
+    row[C_ISOLATED_MM] = row[C_ISOLATED_IM] = 0.0
+    fee = 0.0
+    h = lo
+    while h < hi:
+        i = holdings.item[h]
+        q = 0.0
+        while h < hi and holdings.item[h] == i:
+            q += holdings.quantity[h]
+            h += 1
+        if items.kind[i] == ASSET or q == 0.0:
+            continue
+        _expose(i, q, items, nets)
+        notional = abs(q * items.delta[i])
+        fee += notional * slots.rates[R_FEE]
+        if (items.kind[i] != CALL and items.kind[i] != PUT) or (q > 0.0 and items.futures_like[i]):
+            u = items.slot[i]
+            charge = tier_charge(notional, slots.tier_edge[u], slots.tier_rate[u])
+            row[C_ISOLATED_MM] += charge
+            row[C_ISOLATED_IM] += charge * slots.rates[R_INITIAL]
+        elif q < 0.0:
+            row[C_ISOLATED_MM] -= q * items.isolated_mm[i]
+            row[C_ISOLATED_IM] -= q * items.isolated_im[i]
+    row[T_FEE] = fee
+
+
+@compiled
+def _correlated(nets: Nets, slots: Slots) -> float:
+    """Return K: the worst of three correlation matrices (spec 5.2).
+
+    N' (rho + 11')/2 N = (Q + (sum N)^2)/2 and N' (rho + I)/2 N = (Q + sum N^2)/2, Q = N' rho N.
+    """
+    q = 0.0
+    total = 0.0
+    squares = 0.0
+    n = nets.counts[0]
+    for a in range(n):
+        u = nets.touched[a]
+        total += nets.margin[u]
+        squares += nets.margin[u] ** 2
+        for b in range(n):
+            w = nets.touched[b]
+            q += nets.margin[u] * slots.rho[u, w] * nets.margin[w]
+    return np.sqrt(max(0.0, max(q, max(0.5 * (q + total * total), 0.5 * (q + squares)))))
+
+
+@compiled
+def net_underlyings(slots: Slots, nets: Nets, row: F64) -> None:
+    """Turn exposures by underlying into the pool's terms (spec 5.2)."""
+    for c in range(C_SUM, C_MINIMUM_IM + 1):
+        row[c] = 0.0
+    initial = slots.rates[R_INITIAL]
+    for j in range(nets.counts[0]):
+        u = nets.touched[j]
+        nets.seen[u] = False
+        low = nets.net[u] + nets.long_down[u]
+        high = nets.net[u] + nets.long_up[u]
+        net = low if low > 0.0 else (high if high < 0.0 else 0.0)
+        gross = nets.gross[u] + abs(net - nets.net[u])
+        charge = tier_charge(abs(net), slots.tier_edge[u], slots.tier_rate[u])
+        nets.margin[u] = charge if net >= 0.0 else -charge
+        row[C_SUM] += charge
+        row[C_HEDGED] += 0.5 * (gross - abs(net)) * slots.hedged_rate[u]
+        short = nets.short_units[u]
+        row[C_MINIMUM_MM] += max(0.0, short * slots.rates[R_MINIMUM_MM] - charge)
+        row[C_MINIMUM_IM] += max(0.0, short * slots.rates[R_MINIMUM_IM] - initial * charge)
+    row[C_CORRELATED] = _correlated(nets, slots)
+    row[C_FLOOR] = slots.rates[R_FLOOR] * row[C_SUM]
+
+
+@compiled
+def margin_pool(
+    pool: int, holdings: Holdings, items: Items, assets: Assets, slots: Slots, desk: Desk,
+    nets: Nets, row: F64,
+) -> None:  # fmt: skip
+    """Fill one pool's row: tally, then cross terms."""
+    lo, hi = holdings.pool_starts[pool], holdings.pool_starts[pool + 1]
+    take_holdings(lo, hi, holdings, items, assets, desk)
+    take_balances(holdings.account[pool], assets, desk)
+    if assets.uncertain[0]:
+        take_uncertainty(lo, hi, holdings, items, assets, desk, slots.underlying)
+    row[:N_TALLY] = desk.tally
+    if desk.tally[T_UNPRICED] > 0.0:
+        row[:] = np.nan
+        row[T_UNPRICED] = 1.0
+        return
+    net_positions(lo, hi, holdings, items, slots, nets, row)
+    net_underlyings(slots, nets, row)
+
+
+@compiled
+def cross_pools(
+    lo: int, hi: int, holdings: Holdings, items: Items, assets: Assets, slots: Slots, out: F64
+) -> None:
+    """Fill out rows [0, hi - lo) for pools [lo, hi): (hi - lo, N_CROSS), numeraire.
+
+    NaN in every place but T_UNPRICED where a pool cannot be priced (spec 2.5).
+    """
+    own = desk(len(assets.price), len(assets.down))
+    own_nets = nets(len(slots.hedged_rate))
+    for pool in range(lo, hi):
+        margin_pool(pool, holdings, items, assets, slots, own, own_nets, out[pool - lo])

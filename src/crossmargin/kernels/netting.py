@@ -1,0 +1,326 @@
+"""Net one pool: balances with unsettled P&L, equity, haircuts, gains, price uncertainty.
+
+In     holdings of a pool as rows of item, quantity, entry price; terms of items and assets.
+Out    a tally (fixed places, `T_*`) and the list of touched assets with their net balances.
+Owns   the netting of spec 2.1 to 3.6: what settles where, what counts, at both levels.
+Never  nets across pools; decides what a pool may do; prices an option.
+Signs  balances and P&L signed (+ owned, + gain); haircut losses and charges >= 0, numeraire.
+Spec   docs/spec/02-valuation.md, docs/spec/03-collateral.md
+
+Everything here is scalar work on one pool, called by the pool kernels of `cross` and `scans`.
+A tally whose `T_UNPRICED` is 1 carries no other number that may be used.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from crossmargin.base.arrays import B1, F64, I8, I32, I64
+from crossmargin.kernels.compiled import compiled
+
+# Places of a pool's tally.
+T_UNPRICED, T_EQUITY, T_COUNTED, T_HAIRCUT_MM, T_HAIRCUT_IM = 0, 1, 2, 3, 4
+T_SURCHARGE_MM, T_SURCHARGE_IM, T_LONG_OPTIONS, T_GAINS_MM, T_GAINS_IM = 5, 6, 7, 8, 9
+T_UNCERTAINTY, T_OWES, T_FEE, T_FUNDING, T_MARKET_MM = 10, 11, 12, 13, 14
+N_TALLY = 15
+N_TIERS = 3  # gain tiers A, B, C in rulebook order
+
+ASSET, SPOT, PERPETUAL, FUTURE, CALL, PUT = 0, 1, 2, 3, 4, 5
+
+
+class Holdings(NamedTuple):
+    """Rows of A pools: pool_starts (A + 1,); item, quantity, entry (H,); account (A,) row."""
+
+    pool_starts: I64
+    item: I32
+    quantity: F64
+    entry: F64
+    account: I64
+
+
+class Items(NamedTuple):
+    """Terms of every item, (n_items,): assets first.
+
+    kind        ASSET .. PUT; futures_like: unsettled P&L goes to `settle` (asset row)
+    scale, mark, inverse   P&L per contract = scale (mark - entry), or scale (1/entry - 1/mark)
+    unit_value  numeraire value of one premium-style option, 0 elsewhere
+    delta       delta notional of one contract, numeraire, signed (choice C13)
+    slot        underlying slot; tier the gain tier of the market; -1 on assets
+    short_unit  S x contract size: what option minimums are fractions of
+    isolated_mm, isolated_im   stand-alone charge of one short option contract
+    quote_exposed  a premium-style option whose value also moves with its quote asset (C51)
+    funding     funding cap if longs (+) or shorts (-) pay; both_pay: the rate is not known
+    """
+
+    kind: I8
+    bad: B1
+    futures_like: B1
+    inverse: B1
+    scale: F64
+    mark: F64
+    settle: I32
+    unit_value: F64
+    delta: F64
+    slot: I32
+    tier: I8
+    short_unit: F64
+    isolated_mm: F64
+    isolated_im: F64
+    funding: F64
+    both_pay: B1
+    quote_exposed: B1
+
+
+class Assets(NamedTuple):
+    """Terms of every asset, (N,), and what uncertainty its factors carry.
+
+    edge_starts (N + 1,); edge, keep_mm, keep_im (E,)   marginal liquidity brackets: fraction kept
+    market_mm, market_im       market part of the haircut (zeros for `portfolio`)
+    surcharge_mm, surcharge_im whole charge on a debt, fraction; debt_market its market part at MM
+    venue_keep                 average fraction the venue's own brackets keep, 1 where none
+    owner_starts (C + 1,); owner_asset, owner_value   totals of owners with several pools (C8)
+    load_starts (N + 1,); load_factor, load_exponent  factors of an asset
+    down, up (K,)              fractions of price uncertainty; uncertain (1,) any of them > 0
+    gain_mm, gain_im (N_TIERS,) weights of unsettled gains
+    """
+
+    price: F64
+    bad: B1
+    edge_starts: I64
+    edge: F64
+    keep_mm: F64
+    keep_im: F64
+    market_mm: F64
+    market_im: F64
+    surcharge_mm: F64
+    surcharge_im: F64
+    debt_market: F64
+    venue_keep: F64
+    owner_starts: I64
+    owner_asset: I32
+    owner_value: F64
+    load_starts: I64
+    load_factor: I32
+    load_exponent: F64
+    down: F64
+    up: F64
+    uncertain: B1
+    gain_mm: F64
+    gain_im: F64
+
+
+class Desk(NamedTuple):
+    """Scratch of one thread: sized by the market, wiped by the lists of what was touched.
+
+    balance (N,) net balance; touched (N,) the assets in order of touch; counts (2,) how many
+    mtm (N_TIERS,); exposure (K,); counted (N,) counted quantity of a touched asset
+    """
+
+    balance: F64
+    seen: B1
+    touched: I32
+    counts: I64
+    mtm: F64
+    exposure: F64
+    counted: F64
+    tally: F64
+
+
+@compiled
+def desk(n_assets: int, n_factors: int) -> Desk:
+    """Return fresh scratch for one thread."""
+    return Desk(
+        np.zeros(n_assets), np.zeros(n_assets, np.bool_), np.zeros(n_assets, np.int32),
+        np.zeros(2, np.int64), np.zeros(N_TIERS), np.zeros(n_factors), np.zeros(n_assets),
+        np.zeros(N_TALLY),
+    )  # fmt: skip
+
+
+@compiled
+def kept_value(value: float, lo: int, hi: int, edge: F64, keep: F64) -> float:
+    """Return what marginal brackets [lo, hi) keep of `value` >= 0 (spec 3.1)."""
+    below = 0.0
+    kept = 0.0
+    for j in range(lo, hi):
+        if value <= edge[j]:
+            return kept + (value - below) * keep[j]
+        kept += (edge[j] - below) * keep[j]
+        below = edge[j]
+    return kept
+
+
+@compiled
+def unsettled(items: Items, i: int, quantity: float, entry: float) -> float:
+    """Return the P&L of a position in coins of its settlement asset (spec 2.1)."""
+    if items.inverse[i]:
+        return quantity * items.scale[i] * (1.0 / entry - 1.0 / items.mark[i])
+    return quantity * items.scale[i] * (items.mark[i] - entry)
+
+
+@compiled
+def _touch(desk: Desk, asset: int, amount: float) -> None:
+    if not desk.seen[asset]:
+        desk.seen[asset] = True
+        desk.touched[desk.counts[0]] = asset
+        desk.counts[0] += 1
+        desk.balance[asset] = 0.0
+    desk.balance[asset] += amount
+
+
+@compiled
+def take_holdings(
+    lo: int, hi: int, holdings: Holdings, items: Items, assets: Assets, desk: Desk
+) -> None:
+    """Sum rows [lo, hi) of one pool into net balances, option values and gains (spec 2.1-2.3)."""
+    tally = desk.tally
+    tally[:] = 0.0
+    desk.mtm[:] = 0.0
+    desk.counts[0] = 0
+    for h in range(lo, hi):
+        i = holdings.item[h]
+        q = holdings.quantity[h]
+        if q == 0.0:
+            continue
+        if items.kind[i] == ASSET:
+            _touch(desk, i, q)
+            continue
+        if items.bad[i]:
+            tally[T_UNPRICED] = 1.0
+            continue
+        if items.futures_like[i]:
+            pnl = unsettled(items, i, q, holdings.entry[h])
+            settle = items.settle[i]
+            _touch(desk, settle, pnl)
+            desk.mtm[items.tier[i]] += pnl * assets.price[settle]
+            tally[T_OWES] = 1.0
+        else:
+            value = q * items.unit_value[i]
+            tally[T_EQUITY] += value
+            if q > 0.0:
+                tally[T_LONG_OPTIONS] += value
+            else:
+                tally[T_OWES] = 1.0
+        if items.both_pay[i] or q * items.funding[i] > 0.0:
+            tally[T_FUNDING] += abs(items.funding[i] * q * items.delta[i])
+
+
+@compiled
+def _owner_value(assets: Assets, account: int, asset: int, own: float) -> float:
+    for j in range(assets.owner_starts[account], assets.owner_starts[account + 1]):
+        if assets.owner_asset[j] == asset:
+            return max(own, assets.owner_value[j])
+    return own
+
+
+@compiled
+def _take_held(value: float, a: int, account: int, assets: Assets, desk: Desk) -> None:
+    tally = desk.tally
+    first, last = assets.edge_starts[a], assets.edge_starts[a + 1]
+    kept_mm = kept_value(value, first, last, assets.edge, assets.keep_mm)
+    counted_mm = kept_mm * (1.0 - assets.market_mm[a])
+    tally[T_COUNTED] += counted_mm
+    tally[T_HAIRCUT_MM] += value - counted_mm
+    tally[T_MARKET_MM] += value * assets.market_mm[a]
+    desk.counted[a] = desk.balance[a] * (kept_mm / value)
+    if assets.bad[a]:
+        tally[T_HAIRCUT_IM] += value  # spec 2.5: counts zero at IM, last good price at MM
+        return
+    kept = kept_value(value, first, last, assets.edge, assets.keep_im) / value
+    whole = _owner_value(assets, account, a, value)
+    if whole > value:
+        kept = min(kept, kept_value(whole, first, last, assets.edge, assets.keep_im) / whole)
+    kept = min(kept, assets.venue_keep[a])
+    tally[T_HAIRCUT_IM] += value - value * kept * (1.0 - assets.market_im[a])
+
+
+@compiled
+def take_balances(account: int, assets: Assets, desk: Desk) -> None:
+    """Value the net balances: equity, haircut losses and debt surcharges (spec 2.3, 3.1-3.6)."""
+    tally = desk.tally
+    for j in range(desk.counts[0]):
+        a = desk.touched[j]
+        desk.seen[a] = False
+        balance = desk.balance[a]
+        desk.counted[a] = balance
+        if balance == 0.0:
+            continue
+        value = balance * assets.price[a]
+        if not np.isfinite(value) or (balance < 0.0 and assets.bad[a]):
+            tally[T_UNPRICED] = 1.0
+            continue
+        tally[T_EQUITY] += value
+        if balance > 0.0:
+            _take_held(value, a, account, assets, desk)
+        else:
+            tally[T_OWES] = 1.0
+            tally[T_SURCHARGE_MM] -= value * assets.surcharge_mm[a]
+            tally[T_SURCHARGE_IM] -= value * assets.surcharge_im[a]
+            tally[T_MARKET_MM] -= value * assets.debt_market[a]
+    for t in range(N_TIERS):
+        gain = max(0.0, desk.mtm[t])
+        tally[T_GAINS_MM] += (1.0 - assets.gain_mm[t]) * gain
+        tally[T_GAINS_IM] += (1.0 - assets.gain_im[t]) * gain
+
+
+@compiled
+def _expose(desk: Desk, assets: Assets, a: int, value: float) -> None:
+    for j in range(assets.load_starts[a], assets.load_starts[a + 1]):
+        desk.exposure[assets.load_factor[j]] += value * assets.load_exponent[j]
+
+
+@compiled
+def take_uncertainty(
+    lo: int, hi: int, holdings: Holdings, items: Items, assets: Assets, desk: Desk,
+    underlying: I32,
+) -> None:  # fmt: skip
+    """Charge price uncertainty at IM on the pool's net exposure to each factor (spec 8, C12).
+
+    underlying  (n_items,) asset row of each instrument's underlying
+    """
+    desk.exposure[:] = 0.0
+    for j in range(desk.counts[0]):
+        a = desk.touched[j]
+        if desk.balance[a] < 0.0 or not assets.bad[a]:
+            _expose(desk, assets, a, desk.balance[a] * assets.price[a])
+    for h in range(lo, hi):
+        i = holdings.item[h]
+        if items.kind[i] != ASSET:
+            _expose(desk, assets, underlying[i], holdings.quantity[h] * items.delta[i])
+            if items.quote_exposed[i]:
+                value = holdings.quantity[h] * items.unit_value[i]
+                _expose(desk, assets, items.settle[i], value)
+    total = 0.0
+    for k in range(len(desk.exposure)):
+        x = desk.exposure[k]
+        total += max(0.0, max(x * assets.down[k], -x * assets.up[k]))
+    desk.tally[T_UNCERTAINTY] = total
+
+
+@compiled
+def owner_totals(
+    lo: int, hi: int, account_starts: I64, picked: I64, holdings: Holdings, items: Items,
+    out_value: F64,
+) -> None:  # fmt: skip
+    """Add up what owners with several pools hold of each asset, over all their pools (spec 3.6).
+
+    picked     (C',) account rows with several pools; rows [lo, hi) of it are done
+    out_value  (C', N) written: coins, positive net balances only, summed over pools
+    """
+    n_assets = out_value.shape[1]
+    net = np.zeros(n_assets)
+    for c in range(lo, hi):
+        for p in range(account_starts[picked[c]], account_starts[picked[c] + 1]):
+            net[:] = 0.0
+            for h in range(holdings.pool_starts[p], holdings.pool_starts[p + 1]):
+                i = holdings.item[h]
+                if items.kind[i] == ASSET:
+                    net[i] += holdings.quantity[h]
+                elif items.futures_like[i] and not items.bad[i]:
+                    net[items.settle[i]] += unsettled(
+                        items, i, holdings.quantity[h], holdings.entry[h]
+                    )
+            for a in range(n_assets):
+                if net[a] > 0.0:
+                    out_value[c, a] += net[a]
