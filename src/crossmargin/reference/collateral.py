@@ -163,7 +163,7 @@ def gains(market: PlainMarket, pool: Valued, level: Level) -> float:
 
 
 def exposure(market: PlainMarket, pool: Valued) -> dict[str, float]:
-    """C12, C51: d E / d ln level of every factor, everything in full."""
+    """C12, C51, C56: d E / d ln level of every factor, everything in full."""
     delta: dict[str, float] = {}
 
     def add(asset: str, amount: float) -> None:
@@ -171,7 +171,8 @@ def exposure(market: PlainMarket, pool: Valued) -> dict[str, float]:
             delta[factor] = delta.get(factor, 0.0) + exponent * amount
 
     for asset, quantity in pool.balance.items():
-        add(asset, quantity * price(market, asset))
+        if not is_bad(market, asset):  # C56
+            add(asset, quantity * price(market, asset))
     for name, held in pool.position.items():
         terms = market.instruments[name]
         add(terms.underlying, held.quantity * delta_notional(market, terms))

@@ -44,7 +44,10 @@ def fill(market: PlainMarket, order: PlainOrder) -> list[Holding]:
     """C36: the rows a fill adds: position, what it pays, its fee."""
     terms = market.instruments[order.instrument]
     q = order.quantity
-    fee = market.rulebook.margin.taker_fee * abs(q * delta_notional(market, terms))
+    unit = delta_notional(market, terms)
+    if terms.kind == "spot":
+        unit = terms.contract_size * price(market, terms.underlying)  # C55
+    fee = market.rulebook.margin.taker_fee * abs(q * unit)
     rows = [Holding(terms.settle, -fee / price(market, terms.settle))]
     if terms.kind == "spot":
         units = q * terms.contract_size

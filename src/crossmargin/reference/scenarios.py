@@ -95,33 +95,20 @@ def known(market: PlainMarket, stamp: datetime) -> bool:
 
 
 def event_moves(market: PlainMarket, event: StressEvent) -> dict[str, float]:
-    """C33, C49: the moves named; for the rest their class's percentile, at least BTC's loss."""
-    named = {f: m for f, m in event.moves.items() if f in market.factors}
-    by_class: dict[str, list[float]] = {}
-    for factor, move in named.items():
-        by_class.setdefault(market.factors[factor].risk_class, []).append(-move)
-    share = market.rulebook.stress.class_percentile / 100.0
+    """C33: the move named, else the class's; a spot factor never falls less than BTC then."""
+    btc = event.moves.get("BTC/USD")
     moves = {}
     for factor, terms in market.factors.items():
-        if factor in named:
-            moves[factor] = named[factor]
+        if factor in event.moves:
+            moves[factor] = event.moves[factor]
             continue
-        losses = (
-            [percentile(by_class[terms.risk_class], share)] if terms.risk_class in by_class else []
+        found = (
+            [event.class_moves[terms.risk_class]] if terms.risk_class in event.class_moves else []
         )
-        if terms.kind == "spot" and terms.risk_class != "fiat":
-            losses += by_class.get("btc", [])
-        moves[factor] = -max(losses) if losses else 0.0
+        if terms.kind == "spot" and btc is not None:
+            found.append(btc)
+        moves[factor] = min(found, default=0.0)
     return moves
-
-
-def percentile(values: list[float], share: float) -> float:
-    """Linear between the sorted values, 0 the least and 1 the largest."""
-    ranked = sorted(values)
-    at = share * (len(ranked) - 1)
-    low = math.floor(at)
-    high = min(low + 1, len(ranked) - 1)
-    return ranked[low] + (ranked[high] - ranked[low]) * (at - low)
 
 
 def shock_move(market: PlainMarket, shock: Shock, factor: str) -> float:
