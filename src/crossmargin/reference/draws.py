@@ -50,12 +50,9 @@ def draw(account: PlainAccount, results: list[PlainResult]) -> list[PlainResult]
         )
         buckets.append(judged(drawn, rescue(pool, shared)))
     if not shared.unpriced:
-        shared = judged(
-            replace(
-                shared, mm=reserved(shared.mm, total["mm"]), im=reserved(shared.im, total["im"])
-            ),
-            0.0,
-        )
+        verdict = judged(shared, 0.0).verdict  # C58: before the reservations
+        mm, im = reserved(shared.mm, total["mm"]), reserved(shared.im, total["im"])
+        shared = replace(judged(replace(shared, mm=mm, im=im), 0.0), verdict=verdict)
     return [shared, *buckets]
 
 
@@ -92,15 +89,20 @@ def judged(result: PlainResult, cover: float) -> PlainResult:
         result.equity - result.mm.margin_balance + result.mm.requirement,
     )
     solvent = result.equity + cover >= 0.0
-    if solvent and result.mm.buffer >= 0.0 and result.im.buffer >= 0.0:
+    if solvent and covered(result.mm) and covered(result.im):
         verdict = HEALTHY
-    elif solvent and result.mm.buffer >= 0.0:
+    elif solvent and covered(result.mm):
         verdict = REDUCE_ONLY
     elif solvent:
         verdict = LIQUIDATABLE
     else:
         verdict = BANKRUPT
     return replace(result, verdict=verdict, health=health, margin_ratio=ratio)
+
+
+def covered(at: LevelResult) -> bool:
+    """1.1, C58: D <= y; the shared pool draws nothing, so there it is requirement <= MB."""
+    return at.requirement - at.margin_balance <= at.draw
 
 
 def ratios(equity: float, charge: float) -> tuple[float, float]:
