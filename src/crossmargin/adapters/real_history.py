@@ -31,8 +31,10 @@ UNISWAP = "oracle/uniswap_v3_usdc_usdt_hourly_2022_2026.parquet"
 CHAINLINK = "oracle/chainlink_rounds_mainnet_2022_2024.parquet"
 COMET = "oracle/compound_v3_onchain_oracle_hourly_2022_2024.parquet"
 CHAINS = "options/deribit_chain_snapshots_2026.parquet"
+CRASHES = "ohlcv/crash_windows_intraday.parquet"
 SURFACES = "options/deribit_iv_summary_6h_2026.parquet"
 
+MINUTE_NS = HOUR_NS // 60
 # 1,000 dates of joint rows and what the volatility recursion needs to forget where it started.
 HISTORY_DAYS = 1_500
 
@@ -171,6 +173,15 @@ def _pegs(grid: Grid, shared: Path, span: tuple[int, int]) -> None:
     rows = visible(shared, COINGECKO, span, 0, pl.col("symbol").is_in(list(ON_COINGECKO)))
     for (symbol,), group in rows.group_by("symbol", maintain_order=True):
         _held(grid, f"{symbol}/USD", group["stamp_ns"].to_numpy(), group["price_usd"], 2)
+    own = (pl.col("symbol") == "USDE") & (pl.col("interval") == "1m")
+    minutes = visible(shared, CRASHES, span, MINUTE_NS, own)
+    hour = ((pl.col("stamp_ns") - 1) // HOUR_NS + 1) * HOUR_NS
+    hours = minutes.group_by(hour.alias("stamp_ns"), maintain_order=True).agg(
+        pl.col("close").last(), pl.col("low").min(), pl.col("high").max(), pl.len()
+    )
+    grid.put("USDe/USD", *_bars(hours.filter(pl.col("len") == 60)))
+    usde = visible(shared, COMET, span, 0, pl.col("symbol") == "USDe")
+    _held(grid, "USDe/USD", usde["stamp_ns"].to_numpy(), usde["price"], 3)
 
 
 def _bases(grid: Grid, shared: Path, span: tuple[int, int]) -> None:
