@@ -34,7 +34,7 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A section of the rulebook."""
 
 
-class Bracket(_Part):
+class Bracket(_Part, frozen=True):
     """One marginal bracket of the liquidity haircut: value up to `up_to`, numeraire (spec 3.1)."""
 
     up_to: float
@@ -57,7 +57,7 @@ def check_brackets(schedule: tuple[Bracket, ...]) -> None:
         raise RulebookInvalid("liquidity.up_to", edges, "must increase strictly")
 
 
-class RiskClass(_Part):
+class RiskClass(_Part, frozen=True):
     """What the rulebook says of one class of factors, and of assets made of them.
 
     range           24 h move, fraction: market haircut, surcharge and cross fraction at MM (16)
@@ -90,7 +90,7 @@ class RiskClass(_Part):
         check_brackets(self.liquidity)
 
 
-class AssetRules(_Part):
+class AssetRules(_Part, frozen=True):
     """Override of one asset: its own liquidity brackets, venue brackets and tier."""
 
     liquidity: tuple[Bracket, ...] | None = None
@@ -108,7 +108,7 @@ class AssetRules(_Part):
                 check(key, value, 0.0, 1.0)
 
 
-class GainTier(_Part):
+class GainTier(_Part, frozen=True):
     """Weight of unsettled gains at each level (spec 3.4)."""
 
     mm: float
@@ -119,7 +119,7 @@ class GainTier(_Part):
         check("gain_tiers.im", self.im, 0.0, self.mm)
 
 
-class SizeTier(_Part):
+class SizeTier(_Part, frozen=True):
     """Marginal tier of notional: up to a fraction of ADV, multiplier of the range (spec 16)."""
 
     up_to_adv: float
@@ -131,7 +131,7 @@ class SizeTier(_Part):
         check("tiers.multiplier", self.multiplier, 0.0, 20.0)
 
 
-class Margin(_Part):
+class Margin(_Part, frozen=True):
     """Numbers of the requirement (spec 5, 16)."""
 
     alpha: float
@@ -187,7 +187,7 @@ class Margin(_Part):
         check("margin.impact_exponent", self.impact_exponent, 0.1, 2.0)
 
 
-class Grid(_Part):
+class Grid(_Part, frozen=True):
     """The scan grid of one factor (spec 4.3)."""
 
     steps: tuple[float, ...]
@@ -216,7 +216,7 @@ class Grid(_Part):
         check("grid.decay_hours", self.decay_hours, 0.0, 720.0)
 
 
-class Joint(_Part):
+class Joint(_Part, frozen=True):
     """Filtered historical scenarios (spec 4.2)."""
 
     rows: int
@@ -240,7 +240,7 @@ class Joint(_Part):
         check("joint.vol_rise", self.vol_rise, 0.0, 10.0)
 
 
-class StressEvent(_Part):
+class StressEvent(_Part, frozen=True):
     """A named day that happened: relative move of each factor from t0 to its confirmed low.
 
     known_from  the stamp from which a run may use it; a run as of an earlier hour must not
@@ -258,7 +258,7 @@ class StressEvent(_Part):
             check(f"stress.{self.name}.moves.{factor}", move, -0.99999, 100.0)
 
 
-class Shock(_Part):
+class Shock(_Part, frozen=True):
     """A made scenario: move by risk class or factor, in fractions or multiples of range.
 
     moves   class or factor name -> relative move, > -1; a factor's own entry beats its class
@@ -281,7 +281,7 @@ class Shock(_Part):
             check(f"stress.{self.name}.vol", self.vol, -0.99, 10.0)
 
 
-class Stress(_Part):
+class Stress(_Part, frozen=True):
     """Named stress: events, mirrored in log up to `mirror_cap`, and made shocks (spec 4.4)."""
 
     mirror_cap: float
@@ -296,7 +296,7 @@ class Stress(_Part):
         check("stress.stablecoin_level", self.stablecoin_level, 0.01, 1.0)
 
 
-class Correlation(_Part):
+class Correlation(_Part, frozen=True):
     """Correlation of underlyings in `cross` (spec 5.2): pair, else class pair, else default.
 
     pairs  "BTC:ETH" -> rho, factor or class names in alphabetical order
@@ -318,7 +318,7 @@ class Correlation(_Part):
                 raise RulebookInvalid(f"correlation.{key}", key, "names in alphabetical order")
 
 
-class Oracle(_Part):
+class Oracle(_Part, frozen=True):
     """Price status and uncertainty as the margin path needs them (spec 8)."""
 
     stale_s: float
@@ -330,7 +330,7 @@ class Oracle(_Part):
         check("oracle.half_width_max", self.half_width_max, 0.0, 1.0)
 
 
-class Liquidation(_Part):
+class Liquidation(_Part, frozen=True):
     """What explain and the linter need of liquidation (spec 9)."""
 
     target_health: float
@@ -343,7 +343,7 @@ class Liquidation(_Part):
         check("liquidation.bonus", self.bonus, 0.0, 0.5)
 
 
-class Rulebook(_Part):
+class Rulebook(_Part, frozen=True):
     """All of it. `digest` is the identity that reports and events carry."""
 
     name: str
