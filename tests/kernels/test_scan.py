@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -112,7 +113,7 @@ def test_the_worst_scenario_is_found_wherever_it_stands(n_scenarios):
 def test_scan_matches_the_reference(book):
     rows, weight, starts, item, quantity = book
     loss, index = scan(rows, weight, starts, item, quantity)
-    for pool, (lo, hi) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+    for pool, (lo, hi) in enumerate(pairwise(starts)):
         losses = pool_losses(rows.tolist(), item[lo:hi].tolist(), quantity[lo:hi].tolist())
         # Whole numbers and halves: both sides are exact, so the index must agree on ties too.
         assert (loss[pool], index[pool]) == worst_loss(losses, weight.tolist())
@@ -130,9 +131,9 @@ def test_more_scenarios_never_lower_the_scan(book, cut):  # law 12
 @given(books())
 def test_the_order_of_holdings_changes_nothing(book):  # law 10; whole numbers, so exactly
     rows, weight, starts, item, quantity = book
-    order = np.concatenate(
-        [np.arange(lo, hi)[::-1] for lo, hi in zip(starts[:-1], starts[1:], strict=True)]
-    ).astype(np.int64)
+    order = np.concatenate([np.arange(lo, hi)[::-1] for lo, hi in pairwise(starts)]).astype(
+        np.int64
+    )
     got = scan(rows, weight, starts, item[order], quantity[order])
     np.testing.assert_array_equal(got, scan(rows, weight, starts, item, quantity))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -152,7 +153,7 @@ def test_pools_match_the_reference(book):
     rows, starts, item, quantity, alpha = book
     probability = even(rows.shape[1])
     got = pools_expected_shortfall(rows, starts, item, quantity, probability, alpha)
-    for pool, (lo, hi) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+    for pool, (lo, hi) in enumerate(pairwise(starts)):
         losses = reference.pool_losses(
             rows.tolist(), item[lo:hi].tolist(), quantity[lo:hi].tolist()
         )

@@ -94,7 +94,7 @@ def value(
 
     The log is an argument so that a loop over scenarios adds to it instead of taking it.
     """
-    low, high = min(forward, strike), max(forward, strike)
+    low = min(forward, strike)
     # At v = 0 any number will do here: the time value is then set below.
     m = abs(log_moneyness) / (v if v != 0.0 else 1.0)
     a, b = (m - 0.5 * v) * SQRT_HALF, (m + 0.5 * v) * SQRT_HALF

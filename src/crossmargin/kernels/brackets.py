@@ -79,7 +79,9 @@ def counted_values(
     assert not (value_usd < 0.0).any()
 
     counted_usd = np.empty(n_values)
-    run_blocks(_counted_block, n_values, BLOCK, threads, value_usd, schedule, schedules, counted_usd)
+    run_blocks(
+        _counted_block, n_values, BLOCK, threads, value_usd, schedule, schedules, counted_usd
+    )
     return counted_usd
 
 

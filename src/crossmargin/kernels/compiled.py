@@ -86,9 +86,9 @@ def _compiled(kernel: Kernel, flags: dict[str, Any]) -> Kernel:
         dispatcher = numba.njit(cache=True, **flags)(kernel)
     except RuntimeError:
         # Neither the package's folder nor the user's cache can be written: compile every time.
-        return numba.njit(**flags)(kernel)  # type: ignore[no-any-return]
+        return numba.njit(**flags)(kernel)
     _stamp_with_the_family(dispatcher)
-    return dispatcher  # type: ignore[no-any-return]
+    return dispatcher
 
 
 def _stamp_with_the_family(dispatcher: Any) -> None:

@@ -41,7 +41,7 @@ def aligned_zeros(n_rows: int, n_columns: int) -> F64:
     return flat[skip : skip + n_rows * n_columns].reshape(n_rows, n_columns)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def fma(context, x, y, z):  # type: ignore[no-untyped-def]
     """x * y + z with one rounding, said in so many words instead of allowed by a fast-math flag."""
 
@@ -58,11 +58,11 @@ def items_within(item: I32, start: int, stop: int, n_rows: int) -> bool:
     for holding in range(start, stop):
         lowest = min(lowest, item[holding])
         highest = max(highest, item[holding])
-    return lowest >= 0 and (highest < n_rows or start == stop)
+    return bool(lowest >= 0 and (highest < n_rows or start == stop))
 
 
 def _make_accumulate(width: int) -> Any:
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def accumulate(context, out, rows, item, quantity, start, stop, column):  # type: ignore[no-untyped-def]
         signature = types.void(out, rows, item, quantity, start, stop, column)
 
@@ -80,7 +80,7 @@ def _make_accumulate(width: int) -> Any:
 
 
 def _make_worst(width: int) -> Any:
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def worst(context, rows, item, quantity, start, stop, column, taint):  # type: ignore[no-untyped-def]
         signature = types.Tuple((types.float64, types.int64, types.float64))(
             rows, item, quantity, start, stop, column, taint
@@ -98,11 +98,14 @@ def _make_worst(width: int) -> Any:
     return worst
 
 
-def _weighted_rows(context: Any, builder: Any, kinds: Any, args: Any, width: int, taint: Any = None) -> list[Any]:
+def _weighted_rows(
+    context: Any, builder: Any, kinds: Any, args: Any, width: int, taint: Any = None
+) -> list[Any]:
     """Return width / LANES vectors: sum over holdings of quantity x row, from `column` on; where
     `taint` is given, one number more: the sum of quantity x taint."""
     rows, item, quantity = (
-        _data(context, builder, kind, value) for kind, value in zip(kinds[:3], args[:3], strict=True)
+        _data(context, builder, kind, value)
+        for kind, value in zip(kinds[:3], args[:3], strict=True)
     )
     n_columns = _shape(context, builder, kinds[0], args[0])[1]
     last = builder.sub(_shape(context, builder, kinds[1], args[1])[0], _I64(1))

@@ -17,7 +17,14 @@ import numpy as np
 
 from crossmargin.base.arrays import F64, I32, I64, guard
 from crossmargin.kernels.compiled import compiled, run_blocks
-from crossmargin.kernels.lanes import LANES, aligned_zeros, items_within, worst_8, worst_32, worst_64
+from crossmargin.kernels.lanes import (
+    LANES,
+    aligned_zeros,
+    items_within,
+    worst_8,
+    worst_32,
+    worst_64,
+)
 
 BLOCK = 4096  # pools per call: long enough to forget the call, short enough to share out
 

@@ -186,9 +186,7 @@ def negate(row: F64) -> bool:
 
 
 @inlined
-def pool_row(
-    out: F64, rows: F64, item: I32, quantity: F64, start: int, stop: int
-) -> None:
+def pool_row(out: F64, rows: F64, item: I32, quantity: F64, start: int, stop: int) -> None:
     """Fill out (S,) with the sum over holdings [start, stop) of quantity x row (I, S).
 
     Blocks of 64 columns, then of 8; the last block of a size steps back to end at the edge and

@@ -35,9 +35,7 @@ def expected_shortfall(
     return math.fsum(losses[s] * share for s, share in shares), shares
 
 
-def pool_losses(
-    rows: list[list[float]], items: list[int], quantities: list[float]
-) -> list[float]:
+def pool_losses(rows: list[list[float]], items: list[int], quantities: list[float]) -> list[float]:
     """Return minus the sum over holdings of quantity x unit P&L, one a scenario."""
     held = list(zip(items, quantities, strict=True))
     return [-math.fsum(q * rows[i][s] for i, q in held) for s in range(len(rows[0]))]
