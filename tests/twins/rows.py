@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from twins.bridge import book_frame, joint_frame, market_frame
-
 from crossmargin.margin import prepared
 from crossmargin.margin.requirement import BINDING, PARTS, RequirementFrame
 from crossmargin.methods.registry import assess
 from crossmargin.reference import margin
 from crossmargin.reference.plain import PlainAccount, PlainMarket, PlainPool, PlainResult
+from twins.bridge import book_frame, joint_frame, market_frame
 
 Row = Mapping[str, float]
 BALANCE = ("haircut", "surcharge", "long_options", "unsettled_gains", "price_uncertainty")
@@ -77,7 +76,7 @@ def twin_row(result: PlainResult) -> Row:
         "health": result.health,
         "margin_ratio": result.margin_ratio,
         "worst_loss": result.worst_loss,
-        "binding": float(BINDING.index(result.binding_term)) if result.binding_term else math.nan,
+        "binding": float(BINDING.index(result.binding_term or "none")),
     }
     for level, at in (("mm", result.mm), ("im", result.im)):
         row |= {

@@ -55,11 +55,13 @@ class Core:
     im: Mapping[str, float]
     terms: Mapping[str, float]
     scenario: str = ""
-    loss: float = 0.0
+    loss: float = math.nan
 
     @property
     def binding(self) -> str:
-        return max(self.terms, key=lambda name: self.terms[name]) if self.terms else ""
+        """The largest candidate, the first of equals; "none" where nothing binds."""
+        best = max(self.terms, key=lambda name: self.terms[name])
+        return best if self.terms[best] > 0.0 else "none"
 
 
 def assess_account(market: PlainMarket, account: PlainAccount) -> list[PlainResult]:
@@ -87,6 +89,8 @@ def assess_pool(market: PlainMarket, pool: PlainPool, others: Mapping[str, float
     """One pool before draws; `others` is what its owner holds elsewhere."""
     now = valued(market, pool.holdings)
     reasons = unpriced(market, now) + (("set aside",) if pool.set_aside else ())
+    if pool.method == "portfolio" and not market.joint:
+        reasons += ("joint rows",)  # C59
     if reasons:
         return _unpriced(reasons)
     mm, im, core = levels(market, pool.method, now, others)
@@ -155,13 +159,13 @@ def core_of(market: PlainMarket, method: str, pool: Valued) -> Core:
         found = portfolio.core(market, pool)
         core = {"core": found.value}
         name = found.binding
-        return Core(
-            core, {"core": f * found.value}, found.terms, found.scenario[name], found.loss[name]
-        )
+        loss = found.loss[name] if found.value > 0.0 else math.nan
+        im_core = {"core": f * found.value}
+        return Core(core, im_core, found.terms, found.scenario[name], loss)
     if method == "isolated":
         each: list[Level] = ["mm", "im"]
         mm, im = ({"core": isolated.core(market, pool, level)} for level in each)
-        return Core(mm, im, {})
+        return Core(mm, im, {"isolated": mm["core"]})
     correlated = method == "cross_correlated"
     mm_parts, terms = cross.parts(market, pool, "mm", correlated)
     im_parts, _ = cross.parts(market, pool, "im", correlated)

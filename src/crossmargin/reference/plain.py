@@ -184,7 +184,7 @@ class PlainResult:
     binding_term: str = ""
     terms: Mapping[str, float] = field(default_factory=dict)
     worst_scenario: str = ""
-    worst_loss: float = 0.0
+    worst_loss: float = float("nan")
     health: float = float("nan")
     margin_ratio: float = float("nan")
     unpriced: tuple[str, ...] = ()

@@ -53,18 +53,15 @@ def core(market: PlainMarket, pool: Valued) -> Core:
     es, es_name, es_loss = _worse(
         *(joint_es(market, q, 1.0 - rules.alpha) for q in (quantities, shorter))
     )
-    st, st_name, st_loss = _worse(
-        *(worst(market, q, stress(market)) for q in (quantities, shorter))
-    )
+    st, st_name, _ = _worse(*(worst(market, q, stress(market)) for q in (quantities, shorter)))
     scans = {}
     behind = {}
     minimum = minimum_by_factor(market, pool)
     for factor in touched(market, quantities):
-        value, name, loss = worst(market, quantities, grid(market, factor))
+        value, behind[factor], _ = worst(market, quantities, grid(market, factor))
         scans[factor] = max(0.0, value, minimum.get(factor, 0.0))
-        behind[factor] = (name, loss)
     top = max(scans, key=lambda f: scans[f]) if scans else ""
-    top_name, top_loss = behind.get(top, ("", 0.0))
+    top_name, top_scan = behind.get(top, ""), scans.get(top, 0.0)
     return Core(
         terms={
             "joint_es": max(0.0, es),
@@ -72,8 +69,13 @@ def core(market: PlainMarket, pool: Valued) -> Core:
             "worst_scan": scans.get(top, 0.0),
             "scan_sum": rules.kappa * math.fsum(scans.values()),
         },
-        scenario={"joint_es": es_name, "stress": st_name, "worst_scan": top_name, "scan_sum": ""},
-        loss={"joint_es": es_loss, "stress": st_loss, "worst_scan": top_loss, "scan_sum": 0.0},
+        scenario={
+            "joint_es": es_name,
+            "stress": st_name,
+            "worst_scan": top_name,
+            "scan_sum": top_name,
+        },
+        loss={"joint_es": es_loss, "stress": st, "worst_scan": top_scan, "scan_sum": top_scan},
         scans=scans,
     )
 
