@@ -145,9 +145,9 @@ def columns(
         rows = slice(pool_starts[first], pool_starts[min(first + CHUNK_POOLS, n_pools)])
         many = np.repeat(held, held)
         place = np.arange(len(many)) - np.repeat(np.cumsum(held) - held, held)
-        picked = ((place + generator.random(len(many))) * (n_items / many)).astype(np.int32)
-        # Rounding must not carry the last strip past the last item.
-        item[rows] = np.minimum(picked, n_items - 1)
+        # Whole-numbered strips, so that no two holdings of a pool can meet at a border.
+        low, high = place * n_items // many, (place + 1) * n_items // many
+        item[rows] = low + (generator.random(len(many)) * (high - low)).astype(np.int64)
         quantity[rows] = _quantities(generator, item[rows], unit, market.n_assets)
         marks = entered[item[rows]]
         entry_price[rows] = marks * np.exp(0.03 * generator.standard_normal(len(many)))
