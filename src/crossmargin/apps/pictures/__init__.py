@@ -1,0 +1,1 @@
+"""Pictures of answers: PNG by matplotlib, self-contained HTML by plotly."""
