@@ -101,7 +101,8 @@ class Draft(NamedTuple):
     def position(self, name: str, contracts: float, gain: float = 0.0) -> Row:
         """A position whose entry lies so that it has gained this fraction of its notional."""
         mark = self.view.mark[name]
-        gain = float(np.clip(gain, -0.6, 0.6))
+        # No entry is below a tenth of the mark: a long has gained 90 % at most, a short lost it.
+        gain = min(gain, 0.9) if contracts > 0 else max(gain, -0.9)
         return name, contracts, mark * (1.0 - gain if contracts > 0 else 1.0 + gain)
 
     def choose(self, names: tuple[str, ...]) -> str:
@@ -112,6 +113,8 @@ def _levered(d: Draft, names: list[str], sides: list[int], method: str) -> list[
     """Perpetuals on a dollar coin: it went in at some health, the P&L since made it `d.health`."""
     each = d.usd / len(names)
     charge = sum(each * (RANGE[n] + FEE) for n in names)
+    # Long against short: correlation leaves about six tenths of the sum.
+    charge *= 0.6 if method == CROSS and len(set(sides)) > 1 else 1.0
     started = max(float(d.rng.uniform(1.4, 2.6)), d.health - 1.5)
     dollar = DOLLAR if method != PORTFOLIO else 0.0025
     cash = started * charge / (1.0 - started * dollar)
@@ -129,12 +132,12 @@ def _loan(d: Draft, asset: str, debt: str, cost: tuple[float, float], method: st
 
 
 def _hedged_perpetual(d: Draft) -> list[Pool]:
+    """Spot on borrowed dollars, sold forward for ever: cross would not carry it, portfolio does."""
     coin = d.choose(("BTC", "ETH", "SOL"))
     coins = d.usd / d.view.price[coin]
-    cash = d.usd * min(0.5, 0.03 * d.health)
-    gain = 0.03 * (d.health - 1.0) * (-1.0 if d.health < 1.0 else 0.0)
-    rows = [(coin, coins, None), d.coins("USDC", cash)]
-    return [Pool(PORTFOLIO, [*rows, d.position(f"{coin}-PERP", -coins, gain)])]
+    loan = d.usd * float(np.clip(1.0 - 0.06 * d.health, 0.2, 1.05))
+    rows = [(coin, coins, None), d.coins("USDC", -loan)]
+    return [Pool(PORTFOLIO, [*rows, d.position(f"{coin}-PERP", -coins, 0.01)])]
 
 
 def _basis_trade(d: Draft) -> list[Pool]:
@@ -142,7 +145,7 @@ def _basis_trade(d: Draft) -> list[Pool]:
     dated = [n for n, u, p in d.view.futures if u == coin and p == "linear"]
     future = dated[int(d.rng.integers(len(dated)))]
     contracts = d.usd / d.view.price[coin]
-    cash = d.usd * 0.05 * d.health
+    cash = d.usd * 0.055 * d.health
     legs = [d.position(f"{coin}-PERP", contracts, 0.02), d.position(future, -contracts, -0.015)]
     return [Pool(PORTFOLIO, [d.coins("USDC", cash), *legs])]
 
@@ -151,14 +154,14 @@ def _covered_call(d: Draft) -> list[Pool]:
     coins = d.usd / d.view.price["BTC"]
     call = d.view.option("BTC", "call", 30.0, 1.10)
     # A written call is covered by its coin; a loan against both decides the health.
-    loan = d.usd * max(0.0, 0.80 - 0.17 * d.health)
+    loan = d.usd * max(0.0, 0.96 - 0.15 * d.health)
     rows = [("BTC", coins, None), (call.name, -round(0.9 * coins, 1), None)]
     return [Pool(PORTFOLIO, rows + ([d.coins("USDC", -loan)] if loan else []))]
 
 
 def _looped_staked_eth(d: Draft) -> list[Pool]:
     asset = d.choose(("stETH", "wstETH"))
-    return [_loan(d, asset, "ETH", (0.072, 0.006), PORTFOLIO)]
+    return [_loan(d, asset, "ETH", (0.064, 0.006), PORTFOLIO)]
 
 
 def _altcoin_gambler(d: Draft) -> list[Pool]:
@@ -169,16 +172,24 @@ def _altcoin_gambler(d: Draft) -> list[Pool]:
 
 
 def _market_maker(d: Draft) -> list[Pool]:
-    """Sixty options either way, a perpetual against what is left of their delta."""
-    rows: list[Row] = []
-    pool = [o for o in d.view.options if o.style == "premium"]
-    for row in sorted(d.rng.choice(len(pool), 60, replace=False).tolist()):
-        size = d.usd / 60.0 / pool[row].forward * float(d.rng.lognormal(0.0, 0.5))
-        rows.append((pool[row].name, size * float(d.rng.choice([-1.0, 1.0])), None))
-    rows.append(d.position("BTC-PERP", d.usd * d.rng.normal(0.0, 0.02) / d.view.price["BTC"]))
-    rows.append(d.position("ETH-PERP", d.usd * d.rng.normal(0.0, 0.02) / d.view.price["ETH"]))
-    cash = 0.10 * d.usd * d.health
-    return [Pool(PORTFOLIO, [d.coins("USDC", 0.7 * cash), d.coins("BTC", 0.3 * cash), *rows])]
+    """Sixty options as thirty spreads between neighbouring strikes, and a hedge of their delta."""
+    listed = [o for o in d.view.options if o.style == "premium"]
+    listed.sort(key=lambda o: (o.coin, o.kind, o.days, o.strike))
+    rows: dict[str, float] = {}
+    while len(rows) < 60:
+        row = int(d.rng.integers(len(listed) - 1))
+        one, two = listed[row], listed[row + 1]
+        if (one.kind, one.days) != (two.kind, two.days) or one.name in rows or two.name in rows:
+            continue
+        side = float(d.rng.choice([-1.0, 1.0]))
+        size = d.usd / 30.0 / one.forward * float(d.rng.lognormal(0.0, 0.5))
+        rows[one.name], rows[two.name] = side * size, -side * size
+    held: list[Row] = [(name, size, None) for name, size in rows.items()]
+    for coin in ("BTC", "ETH"):
+        size = 0.02 * d.usd * float(d.rng.normal()) / d.view.price[coin]
+        held.append(d.position(f"{coin}-PERP", size))
+    cash = 0.022 * d.usd * d.health
+    return [Pool(PORTFOLIO, [d.coins("USDC", 0.7 * cash), d.coins("BTC", 0.3 * cash), *held])]
 
 
 def _dollar_saver(d: Draft) -> list[Pool]:
@@ -199,7 +210,7 @@ def _lp_farmer(d: Draft) -> list[Pool]:
 def _protective_put(d: Draft) -> list[Pool]:
     coins = d.usd / d.view.price["ETH"]
     put = d.view.option("ETH", "put", 60.0, 0.90)
-    loan = d.usd * float(np.clip(0.90 - 0.07 * d.health, 0.2, 1.2))
+    loan = d.usd * float(np.clip(1.05 - 0.125 * d.health, 0.2, 1.2))
     rows = [("ETH", coins, None), d.coins("USDC", -loan), (put.name, round(coins, 1), None)]
     return [Pool(PORTFOLIO, rows)]
 
@@ -207,8 +218,8 @@ def _protective_put(d: Draft) -> list[Pool]:
 def _short_strangle(d: Draft) -> list[Pool]:
     coins = round(d.usd / d.view.price["ETH"], 1)
     call, put = (d.view.option("ETH", k, 30.0, x) for k, x in (("call", 1.15), ("put", 0.85)))
-    # The shorts are owed about 6 % of the notional; the move takes as much again.
-    cash = d.usd * (0.06 + 0.11 * d.health)
+    # The shorts are worth about 6 % of the notional, the requirement is some 28 % of it.
+    cash = d.usd * (0.065 + 0.285 * d.health)
     rows = [d.coins("USDC", cash), (call.name, -coins, None), (put.name, -coins, None)]
     return [Pool(PORTFOLIO, rows)]
 
@@ -250,8 +261,7 @@ def _coin_margined(d: Draft) -> list[Pool]:
     """Coins as collateral for inverse contracts: long doubles up, short is a synthetic dollar."""
     short = d.rng.random() < 0.5
     contracts = float(round(d.usd / 100.0))
-    charge = 0.03 if short else 0.155
-    coins = d.usd * (min(1.0, 0.25 + 0.2 * d.health) if short else charge * d.health / 0.86)
+    coins = d.usd * min(1.0, (0.24 if short else 0.18) * d.health)
     entry = d.position("BTCUSD-PERP", -contracts if short else contracts)
     return [Pool(PORTFOLIO, [d.coins("BTC", coins), entry])]
 
@@ -265,7 +275,7 @@ def _quanto_trader(d: Draft) -> list[Pool]:
 
 
 def _synthetic_carry(d: Draft) -> list[Pool]:
-    return [_loan(d, "USDe", "USDT", (0.085, 0.004), PORTFOLIO)]
+    return [_loan(d, "USDe", "USDT", (0.078, 0.004), PORTFOLIO)]
 
 
 def _bridge_arbitrage(d: Draft) -> list[Pool]:
@@ -280,7 +290,7 @@ def _calendar_spread(d: Draft) -> list[Pool]:
     """Options margined like futures: short the near date, long the far one."""
     near, far = (d.view.option("ETH", "call", t, 1.0, "futures") for t in (0.0, 1000.0))
     contracts = round(d.usd / near.forward, 1)
-    cash = d.usd * 0.05 * d.health
+    cash = d.usd * 0.055 * d.health
     # Traded about where an at-the-money option of that date stands: 0.4 vol root-time forward.
     rows = [d.coins("USDC", cash)]
     for leg, side in ((near, -1.0), (far, 1.0)):
@@ -293,7 +303,7 @@ def _basket_fund(d: Draft) -> list[Pool]:
     coins = ("BTC", "ETH", "SOL", "LINK", "AVAX", "UNI")
     weights = d.rng.dirichlet([4.0, 3.0, 2.0, 1.0, 1.0, 1.0])
     rows = [d.coins(c, d.usd * w) for c, w in zip(coins, weights, strict=True)]
-    rows.append(d.coins("USDT", -d.usd * float(np.clip(0.88 - 0.17 * d.health, 0.05, 1.2))))
+    rows.append(d.coins("USDT", -d.usd * float(np.clip(1.0 - 0.13 * d.health, 0.05, 1.2))))
     hedge = -0.3 * d.usd / d.view.price["BTC"]
     return [Pool(PORTFOLIO, [*rows, d.position("BTC-PERP", hedge)])]
 
