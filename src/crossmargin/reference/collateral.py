@@ -183,7 +183,7 @@ def exposure(market: PlainMarket, pool: Valued) -> dict[str, float]:
 
 def uncertainty(market: PlainMarket, pool: Valued) -> float:
     """C12: what the net exposure loses at the unkind end of each price's range."""
-    if not market.rulebook.oracle.price_uncertainty:
+    if not market.rulebook.oracle.price_uncertainty or not pool.owes(market):  # C60
         return 0.0
     total = 0.0
     for name, delta in exposure(market, pool).items():

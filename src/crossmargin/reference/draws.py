@@ -89,7 +89,10 @@ def judged(result: PlainResult, cover: float) -> PlainResult:
         result.equity - result.mm.margin_balance + result.mm.requirement,
     )
     solvent = result.equity + cover >= 0.0
-    if solvent and covered(result.mm) and covered(result.im):
+    orders = result.im.parts.get("open_orders", 0.0)
+    if not result.owes and orders == 0.0:
+        verdict = HEALTHY  # C60
+    elif solvent and covered(result.mm) and covered(result.im):
         verdict = HEALTHY
     elif solvent and covered(result.mm):
         verdict = REDUCE_ONLY

@@ -114,6 +114,7 @@ def assess_pool(market: PlainMarket, pool: PlainPool, others: Mapping[str, float
         terms=core.terms,
         worst_scenario=core.scenario,
         worst_loss=core.loss,
+        owes=now.owes(market),
     )
 
 

@@ -188,3 +188,4 @@ class PlainResult:
     health: float = float("nan")
     margin_ratio: float = float("nan")
     unpriced: tuple[str, ...] = ()
+    owes: bool = True
