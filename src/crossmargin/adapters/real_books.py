@@ -66,6 +66,11 @@ class Comparison:
     causes: pl.DataFrame
     notes: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        # What could not be measured has no figure: a NaN is not one.
+        known = {name: value for name, value in self.figures.items() if value == value}
+        object.__setattr__(self, "figures", known)
+
 
 def account_file(shared: Path, name: str) -> Path:
     """Return the path of a file of the accounts folder, or say that it is not there."""
