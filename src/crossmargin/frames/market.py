@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -203,3 +204,52 @@ def move_factors(market: MarketFrame, factor_multiplier: F64) -> MarketFrame:
     # Only the underlying moves a forward (spec 4.1): a peg moves what the quote is worth, once.
     forward = table.forward * mult[table.underlying] if len(table) else table.forward
     return replace(market, factors=factors, instruments=replace(table, forward=forward))
+
+
+def restrict(market: MarketFrame, asset_rows: I64, instrument_rows: I64) -> MarketFrame:
+    """Return the market with only these assets and instruments, and the factors they need.
+
+    Every asset an instrument refers to must be among `asset_rows`; rows keep the given order.
+    """
+    assets, factors = market.assets, market.factors
+    sizes = np.diff(assets.load_starts)[asset_rows]
+    load_starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    loads = np.arange(load_starts[-1]) + np.repeat(
+        assets.load_starts[asset_rows] - load_starts[:-1], sizes
+    )
+    used = np.unique(assets.load_factor[loads])
+    new_factor = np.full(len(factors), -1, np.int32)
+    new_factor[used] = np.arange(len(used))
+    new_asset = np.full(len(assets), -1, np.int32)
+    new_asset[asset_rows] = np.arange(len(asset_rows))
+    picked = select_instruments(market, instrument_rows).instruments
+    return replace(
+        market,
+        factors=_pick(factors, used, ("names", "kinds", "classes")),
+        assets=replace(
+            _pick(assets, asset_rows, ("names", "asset_classes"), ("load",)),
+            load_starts=load_starts,
+            load_factor=new_factor[assets.load_factor[loads]],
+            load_exponent=assets.load_exponent[loads],
+        ),
+        instruments=replace(
+            picked,
+            underlying=new_asset[picked.underlying],
+            quote=new_asset[picked.quote],
+            settle=new_asset[picked.settle],
+        ),
+    )
+
+
+Table = TypeVar("Table", FactorTable, AssetTable)
+
+
+def _pick(table: Table, rows: I64, texts: tuple[str, ...], but: tuple[str, ...] = ()) -> Table:
+    columns: dict[str, Any] = {}
+    for f in fields(table):
+        column = getattr(table, f.name)
+        if f.name in texts:
+            columns[f.name] = tuple(column[r] for r in rows)
+        elif not (but and f.name.startswith(but)):
+            columns[f.name] = column[rows]
+    return replace(table, **columns)

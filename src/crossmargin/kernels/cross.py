@@ -216,6 +216,21 @@ def margin_pool(
 
 
 @compiled
+def net_margins(
+    pool: int, holdings: Holdings, items: Items, slots: Slots, slot: I32, margin: F64
+) -> int:
+    """List one pool's signed margins by underlying slot for explain; return how many there are."""
+    own, row = nets(len(slots.hedged_rate)), np.zeros(N_CROSS)
+    lo, hi = holdings.pool_starts[pool], holdings.pool_starts[pool + 1]
+    net_positions(lo, hi, holdings, items, slots, own, row)
+    net_underlyings(slots, own, row)
+    for j in range(own.counts[0]):
+        slot[j] = own.touched[j]
+        margin[j] = own.margin[own.touched[j]]
+    return own.counts[0]
+
+
+@compiled
 def cross_pools(
     lo: int, hi: int, holdings: Holdings, items: Items, assets: Assets, slots: Slots, out: F64
 ) -> None:

@@ -236,32 +236,60 @@ def _take_held(value: float, a: int, account: int, assets: Assets, desk: Desk) -
 
 
 @compiled
+def take_balance(a: int, account: int, assets: Assets, desk: Desk) -> None:
+    """Value one net balance: equity, haircut loss or debt surcharge (spec 2.3, 3.1-3.6)."""
+    tally = desk.tally
+    balance = desk.balance[a]
+    desk.seen[a] = False
+    desk.counted[a] = balance
+    if balance == 0.0:
+        return
+    value = balance * assets.price[a]
+    if not np.isfinite(value) or (balance < 0.0 and assets.bad[a]):
+        tally[T_UNPRICED] = 1.0
+        return
+    tally[T_EQUITY] += value
+    if balance > 0.0:
+        _take_held(value, a, account, assets, desk)
+        return
+    tally[T_OWES] = 1.0
+    tally[T_SURCHARGE_MM] -= value * assets.surcharge_mm[a]
+    tally[T_SURCHARGE_IM] -= value * assets.surcharge_im[a]
+    tally[T_MARKET_MM] -= value * assets.debt_market[a]
+
+
+@compiled
 def take_balances(account: int, assets: Assets, desk: Desk) -> None:
-    """Value the net balances: equity, haircut losses and debt surcharges (spec 2.3, 3.1-3.6)."""
+    """Value the net balances of a pool, then hold back part of unsettled gains (spec 3.4)."""
     tally = desk.tally
     for j in range(desk.counts[0]):
-        a = desk.touched[j]
-        desk.seen[a] = False
-        balance = desk.balance[a]
-        desk.counted[a] = balance
-        if balance == 0.0:
-            continue
-        value = balance * assets.price[a]
-        if not np.isfinite(value) or (balance < 0.0 and assets.bad[a]):
-            tally[T_UNPRICED] = 1.0
-            continue
-        tally[T_EQUITY] += value
-        if balance > 0.0:
-            _take_held(value, a, account, assets, desk)
-        else:
-            tally[T_OWES] = 1.0
-            tally[T_SURCHARGE_MM] -= value * assets.surcharge_mm[a]
-            tally[T_SURCHARGE_IM] -= value * assets.surcharge_im[a]
-            tally[T_MARKET_MM] -= value * assets.debt_market[a]
+        take_balance(desk.touched[j], account, assets, desk)
     for t in range(N_TIERS):
         gain = max(0.0, desk.mtm[t])
         tally[T_GAINS_MM] += (1.0 - assets.gain_mm[t]) * gain
         tally[T_GAINS_IM] += (1.0 - assets.gain_im[t]) * gain
+
+
+@compiled
+def itemise(
+    pool: int, holdings: Holdings, items: Items, assets: Assets, asset: I32, balance: F64,
+    counted: F64, detail: F64,
+) -> int:  # fmt: skip
+    """List one pool's net balances for explain; return how many there are.
+
+    asset, balance, counted (N,) and detail (N, N_TALLY) are filled from the front: asset row, net
+    balance, counted quantity, and the tally of that balance alone.
+    """
+    own = desk(len(assets.price), len(assets.down))
+    lo, hi = holdings.pool_starts[pool], holdings.pool_starts[pool + 1]
+    take_holdings(lo, hi, holdings, items, assets, own)
+    for j in range(own.counts[0]):
+        a = own.touched[j]
+        own.tally[:] = 0.0
+        take_balance(a, holdings.account[pool], assets, own)
+        asset[j], balance[j], counted[j] = a, own.balance[a], own.counted[a]
+        detail[j] = own.tally
+    return own.counts[0]
 
 
 @compiled

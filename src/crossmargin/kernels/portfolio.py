@@ -345,26 +345,43 @@ def portfolio_pools(
 
 
 @compiled
+def full_pnl(pool: int, holdings: Holdings, items: Items, rows: Rows, first: int, pnl: F64) -> None:
+    """Fill pnl with one pool's P&L at full quantities in scenarios first, first + 1, ...
+
+    Unsettled P&L is held in its settlement asset and moves with it.
+    """
+    pnl[:] = 0.0
+    for h in range(holdings.pool_starts[pool], holdings.pool_starts[pool + 1]):
+        i, q = holdings.item[h], holdings.quantity[h]
+        unit = rows.full[i]
+        for s in range(len(pnl)):
+            pnl[s] += q * unit[first + s]
+        if items.kind[i] != ASSET and items.futures_like[i]:
+            coins = unsettled(items, i, q, holdings.entry[h])
+            unit = rows.full[items.settle[i]]
+            for s in range(len(pnl)):
+                pnl[s] += coins * unit[first + s]
+
+
+@compiled
 def full_tail(
     lo: int, hi: int, holdings: Holdings, items: Items, rows: Rows, alpha: float, out: F64
 ) -> None:
-    """Fill out (hi - lo,) with the joint ES of everything at full quantities (spec 5.4).
-
-    Unsettled P&L is held in its settlement asset and moves with it. No joint rows: NaN.
-    """
-    n_joint = len(rows.probability)
-    losses = np.zeros(n_joint)
-    scratch = rows.tail_rows[0]
-    row, worst, share = np.zeros(scratch, np.int64), np.zeros(scratch), np.zeros(scratch)
+    """Fill out (hi - lo,) with the joint ES of everything at full quantities (spec 5.4)."""
+    losses = np.zeros(len(rows.probability))
+    n_tail = rows.tail_rows[0]
+    row, worst, share = np.zeros(n_tail, np.int64), np.zeros(n_tail), np.zeros(n_tail)
     for pool in range(lo, hi):
-        losses[:] = 0.0
-        for h in range(holdings.pool_starts[pool], holdings.pool_starts[pool + 1]):
-            i, q = holdings.item[h], holdings.quantity[h]
-            for s in range(n_joint):
-                losses[s] -= q * rows.full[i, s]
-            if items.kind[i] != ASSET and items.futures_like[i]:
-                coins = unsettled(items, i, q, holdings.entry[h])
-                for s in range(n_joint):
-                    losses[s] -= coins * rows.full[items.settle[i], s]
-        tail, _ = tail_mean(losses, rows.probability, alpha, row, worst, share)
-        out[pool - lo] = tail
+        full_pnl(pool, holdings, items, rows, 0, losses)
+        losses *= -1.0
+        out[pool - lo], _ = tail_mean(losses, rows.probability, alpha, row, worst, share)
+
+
+@compiled
+def stress_pnl(lo: int, hi: int, holdings: Holdings, items: Items, rows: Rows, out: F64) -> None:
+    """Fill out[lo:hi] (A, S - J) with P&L at full quantities in every named stress scenario.
+
+    NaN in a pool whose holdings have no price.
+    """
+    for pool in range(lo, hi):
+        full_pnl(pool, holdings, items, rows, len(rows.probability), out[pool])

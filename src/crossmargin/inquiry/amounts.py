@@ -1,0 +1,121 @@
+"""How much: free to withdraw, and the largest order, for any method.
+
+In     an account, a market, what is asked.
+Out    the largest amount such that it and every smaller one is allowed.
+Owns   the search; what "allowed" means is the methods' answer on edited copies.
+Never  knows which method answers; rounds in the asker's favour.
+Signs  amounts >= 0, coins or contracts.
+Spec   docs/spec/07-inquiry.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from crossmargin.base.arrays import B1, F64
+from crossmargin.frames.book import BookFrame
+from crossmargin.inquiry.copies import Desk, copies, item_row, with_changes
+from crossmargin.methods.registry import assess
+
+POINTS = 129  # copies in a round; a round narrows the answer by POINTS - 1
+ROUNDS = 7
+DOUBLINGS = 60
+
+
+def allowed_im(book: BookFrame, desk: Desk) -> F64:
+    """Return the buffer new risk and withdrawals are judged by, a number a copy (spec 1.1).
+
+    The shared pool must carry what its buckets want, not only what they are granted.
+    """
+    frame = assess(book, desk.market, threads=1)
+    n = desk.book.n_pools
+    buffer = frame.buffer_im[desk.pool :: n]
+    if desk.pool == 0 and n > 1:
+        granted = sum(frame.draw_im[p::n] for p in range(1, n))
+        buffer = buffer + granted - frame.draw_wanted_im[::n]
+    return buffer
+
+
+def largest(limit: float, allowed: Callable[[F64], B1]) -> float:
+    """Return the largest x in [0, limit] such that every point of [0, x] looked at is allowed.
+
+    The first round looks at POINTS amounts across the whole span; later rounds only between the
+    last allowed one and the first refused one.
+    """
+    low, high = 0.0, limit
+    for turn in range(ROUNDS):
+        amounts = np.linspace(low, high, POINTS)
+        good = allowed(amounts)
+        if good.all():
+            return high if turn == 0 else float(amounts[-1])
+        first = int(np.argmin(good))
+        if first == 0:
+            return low if turn else 0.0
+        low, high = float(amounts[first - 1]), float(amounts[first])
+        if high - low <= 1e-15 * high:
+            break
+    return low
+
+
+def free_to_withdraw(desk: Desk, asset: str) -> float:
+    """Return how many coins may leave the pool now (spec 7); 0 where unpriced or nothing is free.
+
+    At most the settled balance: unsettled P&L cannot be withdrawn.
+    """
+    row = item_row(desk.market, asset)
+    lo, hi = desk.book.pool_starts[desk.pool], desk.book.pool_starts[desk.pool + 1]
+    mine = desk.book.item[lo:hi] == row
+    settled = float(desk.book.quantity[lo:hi][mine].sum())
+    if not settled > 0.0:
+        return 0.0
+
+    def allowed(amounts: F64) -> B1:
+        many = copies(desk.book, len(amounts))
+        pool = np.arange(len(amounts)) * desk.book.n_pools + desk.pool
+        edited = with_changes(many, pool, np.full(len(amounts), row), -amounts)
+        return allowed_im(edited, desk) >= 0.0
+
+    return largest(settled, allowed)
+
+
+def largest_order(desk: Desk, instrument: str, side: int, limit_price: float) -> float:
+    """Return the largest order (contracts, >= 0) that would be accepted (spec 5.6, 7).
+
+    side  +1 buy, -1 sell. An order that never raises the charge is bounded by 2^DOUBLINGS.
+    """
+    row = item_row(desk.market, instrument)
+
+    def allowed(amounts: F64) -> B1:
+        many = copies(desk.book, len(amounts))
+        edited = with_orders(many, desk, row, side * amounts, limit_price)
+        return allowed_im(edited, desk) >= 0.0
+
+    if not allowed(np.zeros(1))[0]:
+        return 0.0
+    ladder = np.concatenate([[0.0], 2.0 ** np.arange(-20, DOUBLINGS - 20)])
+    good = allowed(ladder)
+    if good.all():
+        return float(ladder[-1])
+    return largest(float(ladder[int(np.argmin(good))]), allowed)
+
+
+def with_orders(
+    book: BookFrame, desk: Desk, item: int, quantity: F64, limit_price: float
+) -> BookFrame:
+    """Return copies with one more order each, in the asked pool."""
+    n, pools = len(quantity), desk.book.n_pools
+    target = np.arange(n) * pools + desk.pool
+    at = book.order_starts[target + 1]
+    counts = np.diff(book.order_starts)
+    counts[target] += 1
+    return replace(
+        book,
+        order_starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        order_item=np.insert(book.order_item, at, item),
+        order_quantity=np.insert(book.order_quantity, at, quantity),
+        order_limit=np.insert(book.order_limit, at, limit_price),
+        order_reduce_only=np.insert(book.order_reduce_only, at, False),
+    )
