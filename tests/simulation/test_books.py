@@ -125,6 +125,20 @@ def test_most_of_a_book_is_healthy_and_some_is_in_danger(generated):
     assert 0.001 <= share[Verdict.UNPRICED] <= 0.02
 
 
+def test_a_shape_stands_near_the_health_it_is_drafted_for(monkeypatch):
+    monkeypatch.setattr(books, "_health", lambda generator: 1.5)
+    monkeypatch.setattr(books, "FATES", {})
+    w = world(1, AT_NS)
+    found = judged(w, 1, len(SHAPES))
+    pools = book(1, w, len(SHAPES)).pools
+    # A saver owes nothing, a fenced account's shared pool is calm, a stale strike has no price;
+    # what a maker's sixty options need is not known before they are drawn.
+    free = ("dollar-saver-001", "ring-fenced-001", "stale-strike-001", "market-maker-001")
+    for row, account in enumerate(pools["account"]):
+        if account not in free:
+            assert 1.0 <= found.health[row] <= 2.3, account
+
+
 def test_prices_of_the_view_are_those_of_the_market(generated):
     market, _ = compile_market(generated.tables, stale_s=60.0)
     view = View(generated)

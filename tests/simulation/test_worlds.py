@@ -170,9 +170,9 @@ def test_the_staking_discount_opens_with_the_crash_and_closes(seed):
     h = generated(seed).history
     basis = h.close[:, FACTORS.index("stETH/ETH")]
     bottom = int(basis.argmin())
-    btc = np.log(h.close[:, 0])
-    week = btc[bottom - 96 : bottom + 97]
-    assert week.max() - week.min() > 0.10  # a fall of BTC stands within four days of the low
+    week = np.log(h.close[bottom - 96 : bottom + 97, 0])
+    # Planted at -0.155 within six hours; a storm's own noise may lift the 24 hours around it.
+    assert (week[24:] - week[:-24]).min() < -0.08
     assert basis[-24:].min() > 0.99
 
 

@@ -262,7 +262,8 @@ def _peg_levels(generator: np.random.Generator, vol: F64, episodes: Episodes) ->
     n = len(vol) + 1
     spread = np.array([p.spread for p in PEGS])
     noise = _hover(generator, n, spread, np.array([p.half_life_h for p in PEGS]))
-    noise *= np.concatenate([vol[:1], vol])[:, None]
+    # Storms double the noise of a peg, no more: beyond that they are episodes of their own.
+    noise *= np.clip(np.concatenate([vol[:1], vol]), 0.5, 2.0)[:, None]
     level = np.array([p.centre for p in PEGS]) * np.exp(noise)
     if episodes.depeg >= 0:
         deep = generator.uniform(0.90, 1.05)
