@@ -1,0 +1,1 @@
+"""Ratios against what a competent user would write. `python -m benchmarks --help`."""
