@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmargin.frames.history import FIELDS, HOUR_NS, HistoryFrame, clean
+from crossmargin.base.errors import MarketInvalid
+from crossmargin.frames.history import FIELDS, HOUR_NS, HistoryFrame, clean, history_from_table
 
 NAN = float("nan")
 
@@ -102,6 +104,26 @@ def test_a_wild_print_of_the_second_source_is_named_too():
     history = bars([96, 111, 124], [94, 86, 110], [112, 120, 138], second)
     _, prints = clean(history, 0.20, 0.10)
     assert [(p.field, p.price) for p in prints] == [("second high", 323.0)]
+
+
+def test_a_long_table_becomes_a_history():
+    table = pl.DataFrame(
+        {"ts": ["1970-01-01T01:00Z", "1970-01-01T02:00Z", "1970-01-01T02:00Z"],
+         "factor": ["B", "B", "A"], "close": [1.0, -2.0, 3.0], "low": [0.5, None, None]}
+    )  # fmt: skip
+    got = history_from_table(table)
+    assert got.factors == ("A", "B")
+    assert (got.ts_ns // HOUR_NS).tolist() == [1, 2]
+    np.testing.assert_equal(got.close, [[NAN, 1.0], [3.0, NAN]])  # a price is above zero
+    np.testing.assert_equal(got.low, [[NAN, 0.5], [3.0, NAN]])
+    assert got.vol is None
+
+
+@pytest.mark.parametrize("stamps", [["soon", "1970-01-02"], ["1970-01-02", "1970-01-02"]])
+def test_a_table_with_an_unreadable_or_repeated_stamp_is_refused(stamps):
+    table = pl.DataFrame({"ts": stamps, "factor": ["A", "A"], "close": [1.0, 2.0]})
+    with pytest.raises(MarketInvalid, match="ts"):
+        history_from_table(table)
 
 
 prices = st.lists(st.one_of(st.just(NAN), st.floats(1.0, 200.0)), min_size=1, max_size=12)

@@ -38,6 +38,7 @@ OWES_ETH = 1_000.0 / 1_850.0  # "owes over $1k": ETH stood near $1,850
 DUST_ETH = 1e-12
 # Stated weight of the newer cWBTC over the older: every account with older ones alone shows it.
 OLDER_WBTC = 1.199912
+NO_PRICE = "a loan in a market without a price in the data: UNPRICED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def compare_compound(case: RealCase, answers: pl.DataFrame) -> Comparison:
         collateral_off=((pl.col("collateral_value") - stated).abs() - DUST_ETH).clip(0.0) / stated,
         health_off=pl.col("collateral_value") / pl.col("debt") / pl.col("health") - 1.0,
         debt_off=pl.col("debt") / pl.col("borrow_eth") - 1.0,
-    ).with_columns(pl.col("collateral_off").fill_nan(0.0))
+    ).with_columns(pl.col("collateral_off").fill_nan(0.0).fill_null(float("inf")))
     equal = pl.col("collateral_off") <= EQUAL
     owing = rows.filter(pl.col("borrow_eth") > OWES_ETH)
     near = pl.col("health_off").abs() <= CLOSE
@@ -217,9 +218,9 @@ def _rebuilt(positions: pl.DataFrame, weights: pl.DataFrame) -> pl.DataFrame:
 
 def _collateral_causes(rows: pl.DataFrame) -> pl.DataFrame:
     counts: dict[str, int] = {}
-    columns = ("collateral_risk_weighted_eth", "worths", "wbtc_worths")
-    for stated, worths, wbtc in rows.select(columns).iter_rows():
-        cause = _collateral_cause(stated, worths or [], wbtc or [])
+    columns = ("collateral_risk_weighted_eth", "worths", "wbtc_worths", "loan_without_price")
+    for stated, worths, wbtc, no_price in rows.select(columns).iter_rows():
+        cause = NO_PRICE if no_price else _collateral_cause(stated, worths or [], wbtc or [])
         counts[cause] = counts.get(cause, 0) + 1
     return _causes("collateral", counts)
 
@@ -255,7 +256,7 @@ def _health_causes(rows: pl.DataFrame) -> pl.DataFrame:
     columns = ("collateral_off", "debt_off", "loan_without_price")
     for collateral_off, debt_off, no_price in rows.select(columns).iter_rows():
         if no_price:
-            cause = "a loan in a market without a price in the data: UNPRICED"
+            cause = NO_PRICE
         elif debt_off is None or collateral_off > EQUAL:
             cause = "collateral differs, see above"
         elif debt_off < 0.0:

@@ -30,6 +30,10 @@ class RefusedPrint(NamedTuple):
     field: str
     price: float
 
+    def __str__(self) -> str:
+        at = np.datetime64(self.ts_ns, "ns").astype("datetime64[m]")
+        return f"{self.factor} {self.field} {self.price:g}, bar closed {at}Z"
+
 
 @dataclass(frozen=True, slots=True)
 class HistoryFrame:
@@ -107,6 +111,52 @@ def history_from_table(table: pl.DataFrame) -> HistoryFrame:
     assert low is not None
     assert high is not None
     return HistoryFrame(stamps, factors, close, low, high, None, wide("vol", None))
+
+
+COLUMNS = {
+    "ts": Column(Reads.STAMP, True), "factor": Column(Reads.TEXT, True),
+    "close": Column(Reads.NUMBER, True), "low": Column(Reads.NUMBER),
+    "high": Column(Reads.NUMBER), "vol": Column(Reads.NUMBER),
+}  # fmt: skip
+
+
+def history_from_table(table: pl.DataFrame, source: str = "history") -> HistoryFrame:
+    """Return the history of a long table: ts (bar CLOSE), factor, close, [low, high, vol].
+
+    A price that is absent or not above zero is missing; low and high stand at the close where
+    they are absent. A stamp that cannot be read, or two rows of one factor and stamp, raise.
+    """
+    rows = conform(table, COLUMNS, source)
+    _, faults = audit(
+        rows,
+        [
+            named("factor"),
+            Rule("ts", read("ts") > 0, "be a UTC stamp after 1970"),
+            Rule("ts", ~pl.struct("factor", "#ts").is_duplicated(), "differ for each factor",
+                 "keep one row"),
+        ],
+        source, "factor",
+    )  # fmt: skip
+    if faults:
+        raise MarketInvalid(faults)
+    stamps, factors = rows["#ts"].unique().sort(), rows["factor"].unique().sort()
+    row = np.searchsorted(stamps.to_numpy(), rows["#ts"].to_numpy())
+    column = rows["factor"].replace_strict(
+        factors, pl.int_range(len(factors), eager=True), return_dtype=pl.Int64
+    )
+
+    def wide(name: str) -> F64:
+        values = rows[f"#{name}"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        out = np.full((len(stamps), len(factors)), np.nan)
+        out[row, column.to_numpy()] = np.where(np.isfinite(values) & (values > 0.0), values, np.nan)
+        return out
+
+    close, low, high, vol = (wide(name) for name in ("close", "low", "high", "vol"))
+    return HistoryFrame(
+        stamps.cast(pl.Int64).to_numpy(), tuple(factors.to_list()), close,
+        np.where(np.isfinite(low), low, close), np.where(np.isfinite(high), high, close),
+        vol=vol if np.isfinite(vol).any() else None,
+    )  # fmt: skip
 
 
 def clean(
