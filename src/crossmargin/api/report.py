@@ -22,7 +22,7 @@ from crossmargin.base.errors import Finding, InputInvalid
 from crossmargin.frames.book import BookFrame, segment_rows, with_method
 from crossmargin.frames.compile import to_smallest_units
 from crossmargin.inquiry import amounts, prices, whatif
-from crossmargin.inquiry.copies import Desk, desk_for
+from crossmargin.inquiry.desk import Desk, desk_for
 from crossmargin.kernels.compiled import run_blocks
 from crossmargin.kernels.portfolio import stress_pnl
 from crossmargin.margin.explain import Node, explain_pool

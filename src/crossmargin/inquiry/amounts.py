@@ -17,7 +17,8 @@ import numpy as np
 
 from crossmargin.base.arrays import B1, F64
 from crossmargin.frames.book import BookFrame
-from crossmargin.inquiry.copies import Desk, copies, item_row, with_changes
+from crossmargin.frames.edits import copies, with_changes
+from crossmargin.inquiry.desk import Desk, item_row
 from crossmargin.methods.registry import assess
 
 POINTS = 129  # copies in a round; a round narrows the answer by POINTS - 1

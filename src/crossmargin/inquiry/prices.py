@@ -17,7 +17,7 @@ import numpy as np
 
 from crossmargin.base.arrays import F64
 from crossmargin.frames.market import move_factors
-from crossmargin.inquiry.copies import Desk, factor_row
+from crossmargin.inquiry.desk import Desk, factor_row
 from crossmargin.methods.registry import assess
 
 SPAN = (0.01, 10.0)  # of the price: how far a liquidation price is looked for (spec 7)

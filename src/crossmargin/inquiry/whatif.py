@@ -18,9 +18,9 @@ import numpy as np
 from crossmargin.base.errors import InputInvalid
 from crossmargin.domain.instruments import KindCode, PayoffCode
 from crossmargin.frames.book import BookFrame
-from crossmargin.inquiry.copies import Desk, item_row, with_changes, with_orders_of
+from crossmargin.frames.edits import Fills, with_changes, with_fills, with_orders_of
+from crossmargin.inquiry.desk import Desk, item_row
 from crossmargin.margin.prepared import Market
-from crossmargin.methods.orders import Fills, with_fills
 
 OUTSIDE = "outside"
 

@@ -113,86 +113,81 @@ def balances_of(pool: int, holdings: Holdings, market: Market, assets: Assets) -
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One priced pool with everything its trees are read from; `level` mm or im."""
+
+    book: BookFrame
+    frame: RequirementFrame
+    market: Market
+    pool: int
+    method: str
+    balances: Balances
+
+    def number(self, column: str) -> float:
+        return float(getattr(self.frame, column)[self.pool])
+
+
 def explain_pool(
     book: BookFrame, frame: RequirementFrame, market: Market, pool: int, method: str
 ) -> dict[str, Node]:
     """Return the trees `buffer_mm` and `buffer_im` of one pool (row `pool` of book and frame).
 
     The book holds whole accounts: what an owner has elsewhere bounds what counts here (spec 3.6).
-
     The frame must carry parts. An UNPRICED pool has no numbers: its trees are single NaN nodes.
     """
     if not np.isfinite(frame.equity[pool]):
         note = "unpriced: a price, a term or a scenario this pool needs is missing"
         return {key: Node(key, math.nan, note) for key in ("buffer_mm", "buffer_im")}
-    holdings = holdings_of(book)
     assets = market.counted if method == "portfolio" else market.collateral
     assets = with_owners(assets, owners_of(book, market))
-    balances = balances_of(pool, holdings, market, assets)
-    core = core_of(book, frame, market, pool, balances, method)
-    return {
-        f"buffer_{level}": _buffer(book, frame, market, pool, balances, core, level)
-        for level in ("mm", "im")
-    }
+    balances = balances_of(pool, holdings_of(book), market, assets)
+    case = _Case(book, frame, market, pool, method, balances)
+    core = core_of(case)
+    return {f"buffer_{level}": _buffer(case, core, level) for level in ("mm", "im")}
 
 
-def _buffer(
-    book: BookFrame, frame: RequirementFrame, market: Market, pool: int, balances: Balances,
-    core: Core, level: str,
-) -> Node:  # fmt: skip
-    balance = _margin_balance(book, frame, market, pool, balances, level)
-    draw = float(getattr(frame, f"draw_{level}")[pool])
-    requirement = _requirement(frame, pool, core, level)
-    children = [balance, requirement]
+def _buffer(case: _Case, core: Core, level: str) -> Node:
+    draw = case.number(f"draw_{level}")
+    children = [_margin_balance(case, level), _requirement(case, core, level)]
     if draw:
         children.insert(1, Node("draw", draw, "reserved on the shared pool"))
-    return Node(
-        f"buffer_{level}",
-        float(getattr(frame, f"buffer_{level}")[pool]),
-        "margin balance + draw - requirement" if draw else "margin balance - requirement",
-        tuple(children),
-    )
+    note = "margin balance + draw - requirement" if draw else "margin balance - requirement"
+    return Node(f"buffer_{level}", case.number(f"buffer_{level}"), note, tuple(children))
 
 
-def _margin_balance(
-    book: BookFrame, frame: RequirementFrame, market: Market, pool: int, balances: Balances,
-    level: str,
-) -> Node:  # fmt: skip
-    names = market.frame.assets.names
+def _margin_balance(case: _Case, level: str) -> Node:
+    names, balances = case.market.frame.assets.names, case.balances
     haircut = T_HAIRCUT_MM if level == "mm" else T_HAIRCUT_IM
     surcharge = T_SURCHARGE_MM if level == "mm" else T_SURCHARGE_IM
 
-    def by_asset(place: int, sign: float) -> tuple[Node, ...]:
-        rows = [
-            Node(names[a], sign * float(d[place]))
+    def by_asset(place: int) -> tuple[Node, ...]:
+        return tuple(
+            Node(names[a], -float(d[place]))
             for a, d in zip(balances.asset, balances.detail, strict=True)
             if d[place] != 0.0
-        ]
-        return tuple(rows) if rows else ()
+        )
 
     children = [
-        _equity(book, frame, market, pool, balances),
-        Node("haircut", -float(getattr(frame, f"haircut_{level}")[pool]),
-             "what held assets lose", by_asset(haircut, -1.0)),
-        Node("surcharge", -float(getattr(frame, f"surcharge_{level}")[pool]),
-             "what debts cost beyond their value", by_asset(surcharge, -1.0)),
-        Node("long_options", -float(frame.long_options[pool]), "long options do not count here"),
-        Node("unsettled_gains", -float(getattr(frame, f"gains_{level}")[pool]),
+        _equity(case),
+        Node("haircut", -case.number(f"haircut_{level}"), "what held assets lose",
+             by_asset(haircut)),
+        Node("surcharge", -case.number(f"surcharge_{level}"),
+             "what debts cost beyond their value", by_asset(surcharge)),
+        Node("long_options", -case.number("long_options"), "long options do not count here"),
+        Node("unsettled_gains", -case.number(f"gains_{level}"),
              "the part of unsettled gains held back"),
     ]  # fmt: skip
     if level == "im":
-        children.append(
-            Node("price_uncertainty", -float(frame.uncertainty[pool]), "on net exposures")
-        )
-    kept = [c for c in children if c.name == "equity" or c.value != 0.0]
-    value = float(getattr(frame, f"margin_balance_{level}")[pool])
-    return Node(f"margin_balance_{level}", value, "", tuple(kept))
+        uncertainty = -case.number("uncertainty")
+        children.append(Node("price_uncertainty", uncertainty, "on net exposures"))
+    kept = tuple(c for c in children if c.name == "equity" or c.value != 0.0)
+    return Node(f"margin_balance_{level}", case.number(f"margin_balance_{level}"), "", kept)
 
 
-def _equity(
-    book: BookFrame, frame: RequirementFrame, market: Market, pool: int, balances: Balances
-) -> Node:
-    assets, price = market.frame.assets.names, market.priced.price
+def _equity(case: _Case) -> Node:
+    market, book, pool = case.market, case.book, case.pool
+    assets, price, balances = market.frame.assets.names, market.priced.price, case.balances
     rows = [
         Node(assets[a], float(d[T_EQUITY]), f"{net:,.6g} x {price[a]:,.6g}")
         for a, net, d in zip(balances.asset, balances.net, balances.detail, strict=True)
@@ -206,11 +201,11 @@ def _equity(
             name = market.frame.instruments.names[i - n]
             rows.append(Node(name, q * unit, f"{q:,.6g} x {unit:,.6g}"))
     note = "net balances with unsettled P&L, and options at value"
-    return Node("equity", float(frame.equity[pool]), note, tuple(rows))
+    return Node("equity", case.number("equity"), note, tuple(rows))
 
 
-def _requirement(frame: RequirementFrame, pool: int, core: Core, level: str) -> Node:
-    parts = getattr(frame, f"parts_{level}")[:, pool]
+def _requirement(case: _Case, core: Core, level: str) -> Node:
+    parts = getattr(case.frame, f"parts_{level}")[:, case.pool]
     children = []
     for name, value in zip(PARTS, parts.tolist(), strict=True):
         if name == "core" and value:
@@ -224,21 +219,17 @@ def _requirement(frame: RequirementFrame, pool: int, core: Core, level: str) -> 
             children.append(Node(name, -value, note, rows))
         elif value:
             children.append(Node(name, -value))
-    value = float(getattr(frame, level)[pool])
-    return Node("im" if level == "im" else "mm", -value, "requirement", tuple(children))
+    return Node(level, -case.number(level), "requirement", tuple(children))
 
 
-def core_of(
-    book: BookFrame, frame: RequirementFrame, market: Market, pool: int, balances: Balances,
-    method: str,
-) -> Core:  # fmt: skip
+def core_of(case: _Case) -> Core:
     """Return what made the core of one pool: binding term, scenario, Euler contributions."""
-    term = BINDING[frame.binding_term[pool]]
-    if method == "portfolio":
-        return _scenario_core(book, frame, market, pool, balances)
-    if method == "isolated":
-        return Core(term, None, "", _standing_alone(book, market, pool))
-    return Core(term, None, "", _by_underlying(book, market, pool, term))
+    term = BINDING[case.frame.binding_term[case.pool]]
+    if case.method == "portfolio":
+        return _scenario_core(case)
+    if case.method == "isolated":
+        return Core(term, None, "", _standing_alone(case.book, case.market, case.pool))
+    return Core(term, None, "", _by_underlying(case.book, case.market, case.pool, term))
 
 
 def _standing_alone(book: BookFrame, market: Market, pool: int) -> dict[str, float]:
@@ -280,10 +271,9 @@ def _by_underlying(book: BookFrame, market: Market, pool: int, term: str) -> dic
     return dict(zip(names, part.tolist(), strict=True))
 
 
-def _scenario_core(
-    book: BookFrame, frame: RequirementFrame, market: Market, pool: int, balances: Balances
-) -> Core:
+def _scenario_core(case: _Case) -> Core:
     """Return contributions of the binding scenario term (spec 5.9)."""
+    book, market, pool, balances = case.book, case.market, case.pool, case.balances
     lo, hi = book.pool_starts[pool], book.pool_starts[pool + 1]
     n = market.frame.n_assets
     positions = np.flatnonzero(book.item[lo:hi] >= n) + lo
@@ -308,8 +298,8 @@ def _scenario_core(
     if best[2]:
         parts["short_option_minimum"] = best[2]
     return Core(
-        BINDING[frame.binding_term[pool]],
-        market.scenarios.name(int(frame.worst_scenario[pool])),
+        BINDING[case.frame.binding_term[pool]],
+        market.scenarios.name(int(case.frame.worst_scenario[pool])),
         f"{terms[order[1]]} {second[0]:,.2f}" if second[0] > 0.0 else "",
         parts,
     )

@@ -10,43 +10,13 @@ Spec   docs/spec/05-requirement.md, 5.6; choices C36, C44, C50
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 
-from crossmargin.base.arrays import B1, F64, I32, I64
+from crossmargin.base.arrays import B1
 from crossmargin.domain.instruments import KindCode, PayoffCode
 from crossmargin.frames.book import BookFrame
+from crossmargin.frames.edits import Fills, with_fills
 from crossmargin.margin.prepared import Market
-
-
-@dataclass(frozen=True, slots=True)
-class Fills:
-    """Rows that filled orders add: pool (R,), item, quantity, entry price."""
-
-    pool: I64
-    item: I32
-    quantity: F64
-    entry: F64
-
-
-def with_fills(book: BookFrame, fills: Fills) -> BookFrame:
-    """Return the book with rows added, sorted by pool and item; its orders are gone."""
-    pool = np.repeat(np.arange(book.n_pools), np.diff(book.pool_starts))
-    pool = np.concatenate([pool, fills.pool])
-    item = np.concatenate([book.item, fills.item])
-    order = np.lexsort((item, pool))
-    counts = np.bincount(pool, minlength=book.n_pools)
-    return replace(
-        book,
-        pool_starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        item=item[order].astype(np.int32),
-        quantity=np.concatenate([book.quantity, fills.quantity])[order],
-        entry_price=np.concatenate([book.entry_price, fills.entry])[order],
-        order_starts=np.zeros(book.n_pools + 1, np.int64),
-        order_item=np.zeros(0, np.int32), order_quantity=np.zeros(0), order_limit=np.zeros(0),
-        order_reduce_only=np.zeros(0, np.bool_),
-    )  # fmt: skip
 
 
 def fills_of(book: BookFrame, market: Market, chosen: B1) -> Fills:

@@ -1,8 +1,8 @@
-"""One account many times over, each copy a little different: every question is a batch.
+"""One account alone in a small market: where questions are asked.
 
 In     a BookFrame of one account; a Market.
-Out    books of copies; a market that holds only what the account needs.
-Owns   how copies are made and edited.
+Out    the account alone; a market that holds only what it needs.
+Owns   names of items, factors and pools as users type them; how a market is cut down.
 Never  knows which method answers; changes the book it was given.
 Signs  as BookFrame.
 Spec   docs/spec/07-inquiry.md
@@ -14,12 +14,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crossmargin.base.arrays import F64, I64
 from crossmargin.base.errors import InputInvalid
 from crossmargin.frames.book import BookFrame
 from crossmargin.frames.market import restrict
 from crossmargin.margin.prepared import Market
-from crossmargin.methods.orders import Fills, with_fills
 from crossmargin.methods.registry import select_accounts
 
 
@@ -91,39 +89,3 @@ def cut_down(book: BookFrame, market: Market, *extra: str) -> tuple[BookFrame, M
         )
     edited = replace(book, item=place[book.item], order_item=place[book.order_item])
     return edited, Market(small, market.rulebook, joint, 1)
-
-
-def copies(book: BookFrame, n: int) -> BookFrame:
-    """Return n copies of a book as separate accounts, in order."""
-
-    def tiled(starts: I64) -> I64:
-        sizes = np.tile(np.diff(starts), n)
-        return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-
-    return replace(
-        book,
-        account_names=[*book.account_names] * n, pool_names=[*book.pool_names] * n,
-        account_starts=tiled(book.account_starts), method=np.tile(book.method, n),
-        draw_limit=np.tile(book.draw_limit, n), drawn=np.tile(book.drawn, n),
-        last_draw=np.tile(book.last_draw, n), set_aside=np.tile(book.set_aside, n),
-        pool_starts=tiled(book.pool_starts), item=np.tile(book.item, n),
-        quantity=np.tile(book.quantity, n), entry_price=np.tile(book.entry_price, n),
-        order_starts=tiled(book.order_starts), order_item=np.tile(book.order_item, n),
-        order_quantity=np.tile(book.order_quantity, n), order_limit=np.tile(book.order_limit, n),
-        order_reduce_only=np.tile(book.order_reduce_only, n),
-    )  # fmt: skip
-
-
-def with_changes(book: BookFrame, pool: I64, item: I64, change: F64) -> BookFrame:
-    """Return the book with asset balances changed; one row a change, added where none stands."""
-    rows = Fills(pool, item.astype(np.int32), change, np.full(len(pool), np.nan))
-    return with_orders_of(with_fills(book, rows), book)
-
-
-def with_orders_of(book: BookFrame, other: BookFrame) -> BookFrame:
-    """Return the book with the other book's open orders."""
-    return replace(
-        book, order_starts=other.order_starts, order_item=other.order_item,
-        order_quantity=other.order_quantity, order_limit=other.order_limit,
-        order_reduce_only=other.order_reduce_only,
-    )  # fmt: skip
