@@ -17,6 +17,8 @@ import numpy as np
 import polars as pl
 
 from crossmargin.base.arrays import B1, F64, I64, guard
+from crossmargin.base.errors import MarketInvalid
+from crossmargin.frames.findings import Column, Reads, Rule, audit, conform, named, read
 
 HOUR_NS = 3_600 * 1_000_000_000
 FIELDS = ("close", "low", "high")
@@ -84,33 +86,6 @@ class HistoryFrame:
         return self.as_of(to_ns).rows(
             int(np.searchsorted(self.ts_ns, from_ns, side="right")), len(self)
         )
-
-
-def history_from_table(table: pl.DataFrame) -> HistoryFrame:
-    """Return history from long rows: ts (bar close, UTC), factor, close, [low, high, vol].
-
-    A factor without a row at a stamp is NaN there. Two rows of one factor and stamp: the last one.
-    """
-    rows = table.with_columns(pl.col("ts").dt.epoch("ns").alias("#ns"))
-    stamps = rows["#ns"].unique().sort().to_numpy().astype(np.int64)
-    factors = tuple(rows["factor"].unique().sort().to_list())
-    at = np.searchsorted(stamps, rows["#ns"].to_numpy())
-    column = {name: k for k, name in enumerate(factors)}
-    k = np.array([column[name] for name in rows["factor"].to_list()], dtype=np.int64)
-
-    def wide(name: str, otherwise: F64 | None) -> F64 | None:
-        if name not in rows.columns:
-            return otherwise
-        cells = np.full((len(stamps), len(factors)), np.nan)
-        cells[at, k] = rows[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
-        return cells
-
-    close = wide("close", None)
-    assert close is not None, "the columns were checked when the table was read"
-    low, high = wide("low", close), wide("high", close)
-    assert low is not None
-    assert high is not None
-    return HistoryFrame(stamps, factors, close, low, high, None, wide("vol", None))
 
 
 COLUMNS = {
