@@ -82,6 +82,14 @@ def test_a_missing_input_is_a_missing_price_and_missing_greeks(missing):
     assert math.isnan(one_greeks(*inputs, True)[3])
 
 
+@pytest.mark.parametrize("missing", [0, 1, 2])
+def test_missing_stays_missing_at_expiry_where_the_formula_has_its_limits(missing):
+    inputs = [100.0, 110.0, 0.5, 0.0, 1.0]
+    inputs[missing] = math.nan
+    assert math.isnan(one_price(*inputs, True))
+    assert np.isnan(one_greeks(*inputs, True)).all()
+
+
 @pytest.mark.parametrize("field", ["forward", "strike", "t_years", "discount"])
 def test_one_missing_row_leaves_the_others_priced(field):
     terms = {name: np.array([100.0, 100.0]) for name in ("forward", "strike")}
