@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from crossmargin.adapters.codec import (
     JSON_BYTES_MAX,
@@ -187,8 +189,6 @@ def _bytes(path: Path, limit: int) -> bytes:
 
 
 def _parquet(path: Path) -> pl.DataFrame:
-    import pyarrow.parquet as pq
-
     with path.open("rb") as file:
         head = file.read(4)
         file.seek(max(0, path.stat().st_size - 4))
@@ -206,15 +206,12 @@ def _parquet(path: Path) -> pl.DataFrame:
 
 
 def _arrow(path: Path) -> pl.DataFrame:
-    import pyarrow as pa
-
     with pa.OSFile(str(path)) as source:
         head = source.read(6)
         source.seek(0)
         opened = pa.ipc.open_file if head == b"ARROW1" else pa.ipc.open_stream
         with opened(source) as reader:
             table = reader.read_all()
-    table.validate(full=True)
     _few_enough(path, table.num_rows)
     return _frame(table)
 
@@ -232,7 +229,10 @@ def _csv(path: Path) -> pl.DataFrame:
     return table
 
 
-def _frame(table: object) -> pl.DataFrame:
+def _frame(table: pa.Table) -> pl.DataFrame:
+    # Damaged pages can hold offsets past their end or text that is not UTF-8; what takes them
+    # for granted afterwards would not raise but crash.
+    table.validate(full=True)
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame

@@ -232,7 +232,11 @@ def _instruments(
     _, faults = audit(rows, structure_rules(assets), where, "instrument")
     rows = rows.with_row_index("#index").with_columns(pl.col("payoff").fill_null("linear"))
     based = pl.when(pl.col("payoff") == "inverse").then("underlying").otherwise("quote")
-    rows = rows.with_columns(pl.col("settle").fill_null(based))
+    rows = rows.with_columns(
+        pl.col("settle").fill_null(based),
+        # A future's forward is its mark price; a table may call it by either name.
+        *(pl.coalesce(f"{at}forward", f"{at}mark_price") for at in ("", "#")),
+    )
     masks, unread = audit(rows, readable_rules(), where, "instrument")
     term_masks, terms = audit(rows, terms_rules(tables.at_ns), where, "instrument")
     price_masks, prices = audit(rows, prices_rules(), where, "instrument")

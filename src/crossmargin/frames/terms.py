@@ -53,8 +53,8 @@ INSTRUMENT_COLUMNS = {
     "underlying": Column(TEXT, True), "quote": Column(TEXT, True), "settle": Column(TEXT),
     "contract_size": Column(NUMBER), "style": Column(TEXT), "expiry": Column(STAMP),
     "strike": Column(NUMBER), "quanto_rate": Column(NUMBER), "forward": Column(NUMBER),
-    "iv": Column(NUMBER), "rate": Column(NUMBER), "status": Column(TEXT),
-    "averaged": Column(NUMBER), "averaged_share": Column(NUMBER),
+    "mark_price": Column(NUMBER), "iv": Column(NUMBER), "rate": Column(NUMBER),
+    "status": Column(TEXT), "averaged": Column(NUMBER), "averaged_share": Column(NUMBER),
     "funding_rate": Column(NUMBER), "funding_cap": Column(NUMBER), "adv": Column(NUMBER),
     "half_spread": Column(NUMBER),
 }  # fmt: skip

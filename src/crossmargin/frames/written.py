@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 import polars as pl
 
-from crossmargin.domain.accounts import SHARED, Account, Pool
+from crossmargin.domain.accounts import Account, Pool
 from crossmargin.frames.compile import HOLDING_COLUMNS, ORDER_COLUMNS, BookTables
 from crossmargin.frames.pools import POOL_COLUMNS
 
@@ -35,8 +35,8 @@ def tables_from_accounts(accounts: Sequence[Account], source: str = "accounts") 
             key: Row = {"account": account.account, "pool": pool.pool}
             holdings += (key | row for row in _held(pool, path))
             orders += (key | row for row in _placed(pool, path))
-            if pool.pool != SHARED or pool.pool in listed or pool.method is not None:
-                pools.append(key | _terms(pool, path))
+            # Also the plain shared pool: an account that holds nothing is still answered.
+            pools.append(key | _terms(pool, path))
     return BookTables(
         _table(holdings, list(HOLDING_COLUMNS)),
         _table(pools, list(POOL_COLUMNS)),
