@@ -1,10 +1,13 @@
-"""The command line."""
+"""The command line: `crossmargin`, or `python -m crossmargin.apps.cli`."""
 
 from __future__ import annotations
 
-from crossmargin import __version__
+import sys
+from collections.abc import Sequence
 
 
-def main() -> None:
-    """Print the version."""
-    print(__version__)
+def main(words: Sequence[str] | None = None) -> None:
+    """Run one command and leave with its exit code."""
+    from crossmargin.apps.cli.program import run
+
+    sys.exit(run(list(sys.argv[1:] if words is None else words)))

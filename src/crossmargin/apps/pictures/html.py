@@ -45,6 +45,7 @@ def frontier_page(map_: Frontier, caption: Caption, path: Path) -> Path:
         marker={"symbol": "cross-thin", "size": 15, "line": {"width": 3, "color": INK}},
         hoverinfo="skip", showlegend=False,
     )  # fmt: skip
+    fig.update_layout(showlegend=False)
     fig.update_xaxes(title=f"move of {map_.factor_x}", tickformat="+.0%")
     fig.update_yaxes(title=f"move of {map_.factor_y}", tickformat="+.0%")
     return _write(fig, caption, path, 760)

@@ -1,0 +1,5 @@
+"""`python -m crossmargin.apps.cli`."""
+
+from crossmargin.apps.cli import main
+
+main()

@@ -1,0 +1,451 @@
+"""Commands about one account: explain, whatif, liquidation-price, frontier, greeks.
+
+In     an account's name, a pool of it, what is asked.
+Out    trees, tables, JSON, pictures; an exit code.
+Owns   how trades and transfers are written on the command line.
+Never  computes a margin number.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from crossmargin.apps.cli.books import binding
+from crossmargin.apps.cli.options import Inputs, Outputs, load
+from crossmargin.apps.cli.outcome import Exit, said, to_json
+from crossmargin.apps.cli.progress import searching, working
+
+if TYPE_CHECKING:
+    from crossmargin.api import Explanation, Report, Trade, Transfer
+
+Asked = Annotated[str, Parameter(group="Inputs")]
+Numbers = tuple[float | None, float | None]
+COMPARED = (
+    "equity", "margin_balance_mm", "mm", "buffer_mm", "margin_balance_im", "im", "buffer_im",
+    "health",
+)  # fmt: skip
+
+
+def explain(
+    account: str,
+    *,
+    pool: Asked = "shared",
+    leave_one_out: Annotated[bool, Parameter(negative="", group="Inputs")] = False,
+    level: Annotated[str, Parameter(group="Output")] = "mm",
+    inputs: Inputs = Inputs(),  # noqa: B008
+    outputs: Outputs = Outputs(),  # noqa: B008
+) -> int:
+    """Show why an account stands where it stands: a tree of named parts that sums.
+
+    Parameters
+    ----------
+    account
+        Name as in the book; "worst" takes the most endangered pool that has a number.
+    pool
+        One of the account's pools.
+    leave_one_out
+        Also say what MM would be without each holding.
+    level
+        mm or im: which tree is printed and drawn; JSON holds both.
+    """
+    report = load(inputs, outputs.json)
+    account, pool = worst_of(report) if account == "worst" else (account, pool)
+    if level not in ("mm", "im"):
+        from crossmargin.api import InputInvalid
+
+        raise InputInvalid("--level", level, "be mm or im")
+    with working("explaining", outputs.json):
+        why = report.explain(account, pool, leave_one_out=leave_one_out)
+    if outputs.picture is not None:
+        from crossmargin.apps.pictures.answers import explain_picture
+        from crossmargin.apps.pictures.paper import save
+
+        said(save(explain_picture(report, why, level), outputs.picture))
+    row = row_of(report, account, pool)
+    if outputs.json:
+        print(to_json({**report.header(), **row, **why.to_dict()}))
+    else:
+        show_explanation(report, why, row, level)
+    return Exit.UNPRICED if row["unpriced"] else Exit.OK
+
+
+def worst_of(report: Report) -> tuple[str, str]:
+    """Return account and pool of the most endangered pool that has a number."""
+    from crossmargin.api import InputInvalid
+
+    table = report.sorted_by_danger()
+    table = table.filter(~table["unpriced"])
+    if not len(table):
+        raise InputInvalid("account", "worst", "be a name: no pool of the book has a number")
+    return str(table["account"][0]), str(table["pool"][0])
+
+
+def row_of(report: Report, account: str, pool: str) -> dict[str, Any]:
+    """Return the report's row of one pool."""
+    table = report.to_polars()
+    found = table.filter((table["account"] == account) & (table["pool"] == pool))
+    return found.row(0, named=True)
+
+
+def show_explanation(
+    report: Report, why: Explanation, row: dict[str, Any], level: str = "mm"
+) -> None:
+    """Print verdict, tree, and what each holding costs by being there."""
+    from crossmargin.apps.cli import show
+    from crossmargin.apps.pictures.answers import place_of
+
+    place = place_of(why.account, why.pool)
+    head = (
+        f"[bold]{place}[/] under {why.method}: {show.verdict(row['verdict'])}, health "
+        f"{show.ratio(row['health'])}, binds {binding(row)}"
+    )
+    show.put(head, show.tree(why.buffer_mm if level == "mm" else why.buffer_im))
+    if why.leave_one_out:
+        rows = [(name, show.amount(value)) for name, value in why.leave_one_out.items()]
+        show.put(show.table("MM without one holding, less MM", ("holding", "change"), rows))
+    show.put(f"[bright_black]{show.origin(report.header())}[/]")
+
+
+# --- whatif ---------------------------------------------------------------------------------------
+
+
+def whatif(
+    account: str,
+    *,
+    trade: Annotated[tuple[str, ...], Parameter(group="Inputs")] = (),
+    transfer: Annotated[tuple[str, ...], Parameter(group="Inputs")] = (),
+    pool: Asked = "shared",
+    inputs: Inputs = Inputs(),  # noqa: B008
+    outputs: Outputs = Outputs(),  # noqa: B008
+) -> int:
+    """Show an account before and after trades and transfers; without any, what it is free to do.
+
+    Parameters
+    ----------
+    account
+        Name as in the book.
+    trade
+        INSTRUMENT:QUANTITY[@PRICE], quantity negative to sell, price the mark if left out.
+    transfer
+        ASSET:AMOUNT into the pool from outside, negative to withdraw; or ASSET:AMOUNT:FROM:TO
+        between two pools of the account.
+    pool
+        The pool that trades.
+    """
+    report = load(inputs, outputs.json)
+    if not trade and not transfer:
+        return free(report, account, pool, outputs.json)
+    trades = [read_trade(words) for words in trade]
+    transfers = [read_transfer(words, pool) for words in transfer]
+    before, after = report.what_if(account, trades, transfers, pool)
+    old, new = row_of(before, account, pool), row_of(after, account, pool)
+    if outputs.json:
+        print(to_json({**report.header(), "before": old, "after": new}))
+        return Exit.UNPRICED if new["unpriced"] else Exit.OK
+    from crossmargin.apps.cli import show
+
+    rows = []
+    for name in COMPARED:
+        write = show.ratio if name == "health" else show.amount
+        a, b = old[name], new[name]
+        both = a is not None and b is not None
+        rows.append((name, write(a), write(b), write(b - a) if both else "-"))
+    rows.append(("verdict", show.verdict(old["verdict"]), show.verdict(new["verdict"]), ""))
+    rows.append(("binds", binding(old), binding(new), ""))
+    show.put(show.table(f"{account} / {pool}", ("", "before", "after", "change"), rows))
+    show.put(f"[bright_black]{show.origin(report.header())}[/]")
+    return Exit.UNPRICED if new["unpriced"] else Exit.OK
+
+
+def free(report: Report, account: str, pool: str, as_json: bool) -> int:
+    """Say what may be withdrawn of each asset, and the largest order in each instrument held."""
+    desk = report.desk(account, pool)
+    market, lo, hi = desk.market.frame, *desk.book.pool_starts[[desk.pool, desk.pool + 1]]
+    held = sorted({int(i) for i in desk.book.item[lo:hi]})
+    names = market.item_names
+    withdraw: dict[str, float] = {}
+    orders: dict[str, dict[str, float]] = {}
+    with working("looking for what is free", as_json):
+        for item in held:
+            if item < market.n_assets:
+                amount = report.free_to_withdraw(account, names[item], pool)
+                withdraw[names[item]] = amount / 10.0 ** int(market.assets.decimals[item])
+            else:
+                orders[names[item]] = {
+                    side: report.largest_order(account, names[item], sign, None, pool)
+                    for side, sign in (("buy", 1), ("sell", -1))
+                }
+    if as_json:
+        answer = {"account": account, "pool": pool, "free": withdraw, "largest_order": orders}
+        print(to_json({**report.header(), **answer}))
+        return Exit.OK
+    from crossmargin.apps.cli import show
+
+    coins = [(name, f"{value:,.8g}") for name, value in withdraw.items()]
+    show.put(show.table(f"{account} / {pool}: free to withdraw", ("asset", "coins"), coins))
+    sizes = [(n, f"{s['buy']:,.6g}", f"{s['sell']:,.6g}") for n, s in orders.items()]
+    if sizes:
+        columns = ("instrument", "buy, contracts", "sell, contracts")
+        show.put(show.table("Largest order that would be accepted, at the mark", columns, sizes))
+    show.put(f"[bright_black]{show.origin(report.header())}[/]")
+    return Exit.OK
+
+
+def read_trade(words: str) -> Trade:
+    """Return the trade of INSTRUMENT:QUANTITY[@PRICE]."""
+    from crossmargin.api import Trade
+
+    name, _, rest = words.rpartition(":")
+    quantity, at, price = rest.partition("@")
+    form = "be INSTRUMENT:QUANTITY[@PRICE], such as ETH-PERP:-10@3000"
+    return Trade(name, number(quantity, words, form), number(price, words, form) if at else None)
+
+
+def read_transfer(words: str, pool: str) -> Transfer:
+    """Return the transfer of ASSET:AMOUNT or ASSET:AMOUNT:FROM:TO."""
+    from crossmargin.api import InputInvalid, Transfer
+
+    form = "be ASSET:AMOUNT or ASSET:AMOUNT:FROM:TO, such as USDC:5000"
+    parts = words.split(":")
+    if len(parts) not in (2, 4):
+        raise InputInvalid("--transfer", words, form)
+    amount = number(parts[1], words, form)
+    source, target = parts[2:] if len(parts) == 4 else ("outside", pool)
+    if amount < 0.0:
+        source, target, amount = target, source, -amount
+    return Transfer(parts[0], amount, source, target)
+
+
+def number(text: str, words: str, form: str) -> float:
+    """Return a number, or say which form was wanted."""
+    from crossmargin.api import InputInvalid
+
+    try:
+        return float(text)
+    except ValueError:
+        raise InputInvalid("what if", words, form) from None
+
+
+# --- prices ---------------------------------------------------------------------------------------
+
+
+def liquidation_price(
+    account: str,
+    factor: str | None = None,
+    *,
+    pool: Asked = "shared",
+    likely: Annotated[bool, Parameter(negative="", group="Inputs")] = False,
+    inputs: Inputs = Inputs(),  # noqa: B008
+    outputs: Outputs = Outputs(),  # noqa: B008
+) -> int:
+    """Find the prices at which an account becomes liquidatable, all else unchanged.
+
+    Parameters
+    ----------
+    account
+        Name as in the book.
+    factor
+        Such as ETH/USD; none: every factor the account depends on.
+    pool
+        One of the account's pools.
+    likely
+        Also search the most likely joint move that liquidates it.
+    """
+    report = load(inputs, outputs.json)
+    desk = report.desk(account, pool)
+    factors = desk.market.frame.factors
+    if factor is None:
+        names = list(factors.names)
+    else:
+        names = [n for n in factors.names if n == factor or n.partition("/")[0] == factor]
+        names = names[:1] or [factor]
+    found: dict[str, Numbers] = {}
+    for name in names:
+        with searching(f"liquidation price of {name}", outputs.json) as watch:
+            found[name] = report.liquidation_prices(account, name, pool, watch)
+    with searching("moves of all crypto together", outputs.json) as watch:
+        together = report.beta_liquidation(account, pool, watch)
+    move = None
+    if likely:
+        with searching("most likely liquidating move", outputs.json) as watch:
+            move = report.most_likely_move(account, pool, watch)
+    levels = dict(zip(factors.names, factors.level.tolist(), strict=True))
+    if outputs.picture is not None:
+        draw_price(report, (account, pool), levels, found, outputs.picture)
+    row = row_of(report, account, pool)
+    if outputs.json:
+        answer = {
+            "account": account, "pool": pool, "verdict": row["verdict"],
+            "liquidation_prices": {
+                n: {"now": levels[n], "below": b, "above": a} for n, (b, a) in found.items()
+            },
+            "beta_move_of_btc": {"below": together[0], "above": together[1]},
+            "most_likely_move": None if move is None else
+            {"distance": move.distance, "buffer": move.buffer, "move": move.move},
+        }  # fmt: skip
+        print(to_json({**report.header(), **answer}))
+    else:
+        show_prices(report, row, levels, found)
+        show_moves(together, move, likely)
+        from crossmargin.apps.cli import show
+
+        show.put(f"[bright_black]{show.origin(report.header())}[/]")
+    return Exit.UNPRICED if row["unpriced"] else Exit.OK
+
+
+def draw_price(
+    report: Report, place: tuple[str, str], levels: dict[str, float], found: dict[str, Numbers],
+    path: Path,
+) -> None:  # fmt: skip
+    """Draw the factor whose liquidation price is nearest."""
+    from crossmargin.apps.pictures.answers import price_picture
+    from crossmargin.apps.pictures.paper import save
+
+    name = nearest(levels, found)
+    said(save(price_picture(report, place[0], name, found[name], place[1]), path))
+
+
+def nearest(levels: dict[str, float], found: dict[str, Numbers]) -> str:
+    """Return the factor with the smallest move to an answer, else the first."""
+    import math
+
+    def distance(name: str) -> float:
+        moves = [abs(math.log(x / levels[name])) for x in found[name] if x is not None]
+        return min(moves, default=math.inf)
+
+    return min(found, key=distance)
+
+
+def show_prices(
+    report: Report, row: dict[str, Any], levels: dict[str, float], found: dict[str, Numbers]
+) -> None:
+    """Print one row a factor with its answers on both sides."""
+    from crossmargin.apps.cli import show
+
+    def cell(level: float | None, now: float) -> str:
+        return "none" if level is None else f"{level:,.6g} ({level / now - 1.0:+.1%})"
+
+    rows = [
+        (name, f"{levels[name]:,.6g}", cell(below, levels[name]), cell(above, levels[name]))
+        for name, (below, above) in found.items()
+    ]
+    title = (
+        f"{row['account']} / {row['pool']}: {row['verdict']}, buffer at MM "
+        f"{show.amount(row['buffer_mm'])} {report.header()['numeraire']}"
+    )
+    show.put(show.table(title, ("factor", "now", "liquidated below", "liquidated above"), rows))
+
+
+def show_moves(together: Numbers, move: Any, asked: bool) -> None:
+    """Print the answers for moves of several factors at once."""
+    from crossmargin.apps.cli import show
+
+    words = [f"BTC {x:+.1%}" for x in together if x is not None]
+    show.put("All crypto moving with BTC by its beta: " + (" or ".join(words) or "never"))
+    if not asked:
+        return
+    if move is None:
+        show.put("Most likely liquidating move: none found")
+        return
+    largest = sorted(move.move.items(), key=lambda pair: -abs(pair[1]))[:6]
+    parts = ", ".join(f"{name} {value:+.1%}" for name, value in largest)
+    show.put(f"Most likely liquidating move, {move.distance:.1f} standard deviations: {parts}")
+
+
+def frontier(
+    account: str,
+    factor_x: str,
+    factor_y: str,
+    *,
+    pool: Asked = "shared",
+    inputs: Inputs = Inputs(),  # noqa: B008
+    outputs: Outputs = Outputs(),  # noqa: B008
+) -> int:
+    """Map the buffer over two prices: where an account is safe and where it is liquidated.
+
+    Parameters
+    ----------
+    account
+        Name as in the book.
+    factor_x
+        Such as ETH/USD.
+    factor_y
+        Such as BTC/USD.
+    pool
+        One of the account's pools.
+    """
+    report = load(inputs, outputs.json)
+    with searching("frontier", outputs.json) as watch:
+        grid = report.frontier(account, (factor_x, factor_y), pool=pool, watch=watch)
+    if outputs.picture is not None or outputs.html is not None:
+        from crossmargin.apps.pictures.answers import frontier_values
+        from crossmargin.apps.pictures.html import frontier_page
+        from crossmargin.apps.pictures.maps import draw_frontier
+        from crossmargin.apps.pictures.paper import save
+
+        values, caption = frontier_values(report, account, pool, grid)
+        if outputs.picture is not None:
+            said(save(draw_frontier(values, caption), outputs.picture))
+        if outputs.html is not None:
+            said(frontier_page(values, caption, outputs.html))
+    if outputs.json:
+        answer = {
+            "account": account, "pool": pool, "factor_x": grid.factor_x, "factor_y": grid.factor_y,
+            "x": grid.x, "y": grid.y, "buffer_mm": grid.buffer,
+        }  # fmt: skip
+        print(to_json({**report.header(), **answer}))
+    else:
+        show_frontier(report, account, pool, grid)
+    return Exit.UNPRICED if row_of(report, account, pool)["unpriced"] else Exit.OK
+
+
+def show_frontier(report: Report, account: str, pool: str, grid: Any) -> None:
+    """Print every third cell of the grid, rust where the pool is liquidated."""
+    from crossmargin.apps.cli import show
+    from crossmargin.apps.pictures.answers import place_of
+    from crossmargin.apps.pictures.paper import money
+
+    step = max(1, (len(grid.x) - 1) // 8)
+    columns = [f"{x:,.6g}" for x in grid.x[::step]]
+    rows = []
+    for y, line in zip(grid.y[::-step], grid.buffer[::-step], strict=True):
+        cells = [f"[{'red' if b < 0.0 else 'blue'}]{money(b)}[/]" for b in line[::step].tolist()]
+        rows.append((f"{y:,.6g}", *cells))
+    title = f"{place_of(account, pool)}: buffer at MM, {grid.factor_y} down, {grid.factor_x} across"
+    show.put(show.table(title, (grid.factor_y, *columns), rows))
+    show.put(f"[bright_black]{show.origin(report.header())}[/]")
+
+
+def greeks(
+    account: str,
+    *,
+    inputs: Inputs = Inputs(),  # noqa: B008
+    outputs: Outputs = Outputs(),  # noqa: B008
+) -> int:
+    """Show delta and gamma (per 1 %), vega (per vol point) and theta (per day) of an account.
+
+    Parameters
+    ----------
+    account
+        Name as in the book.
+    """
+    report = load(inputs, outputs.json)
+    table = report.greeks(account)
+    if outputs.json:
+        print(to_json({**report.header(), "rows": table.to_dicts()}))
+        return Exit.OK
+    from crossmargin.apps.cli import show
+
+    rows = [
+        (row["pool"], row["factor"],
+         *(show.amount(row[name]) for name in ("delta", "gamma", "vega", "theta")))
+        for row in table.iter_rows(named=True)
+    ]  # fmt: skip
+    columns = ("pool", "factor", "delta 1 %", "gamma 1 %", "vega 1 point", "theta 1 day")
+    title = f"{account}: greeks in {report.header()['numeraire']}"
+    show.put(show.table(title, columns, rows, 2))
+    show.put(f"[bright_black]{show.origin(report.header())}[/]")
+    return Exit.OK

@@ -1,0 +1,73 @@
+"""Options that several commands share, and what is loaded by them.
+
+In     words of the command line.
+Out    a market, a book, a report.
+Owns   the defaults: the embedded demo's book and market.
+Never  imports anything heavy before a command runs: --help answers at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from crossmargin.apps.cli.progress import assessing, working
+
+if TYPE_CHECKING:
+    from crossmargin.api import Report
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What is assessed, where, and by which rules."""
+
+    book: Annotated[Path | None, Parameter(group="Inputs")] = None
+    """JSON, Parquet, CSV or Arrow file of accounts [the generated demo book]."""
+    market: Annotated[Path | None, Parameter(group="Inputs")] = None
+    """Folder of Parquet or CSV tables [the generated demo market]."""
+    rulebook: Annotated[str, Parameter(group="Inputs")] = "prime-24h"
+    """A shipped rulebook (prime-24h, exchange-4h) or a TOML file."""
+    method: Annotated[str | None, Parameter(group="Inputs")] = None
+    """Assess every pool by this method, whatever the book says."""
+    seed: Annotated[int, Parameter(group="Inputs")] = 7
+    """Seed of the generated demo, where no book or no market is named."""
+    threads: Annotated[int | None, Parameter(group="Inputs")] = None
+    """At most so many threads; the answer does not depend on it."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """How the answer is given."""
+
+    json: Annotated[bool, Parameter(group="Output", negative="")] = False
+    """Print the answer as JSON: infinities as "inf", UNPRICED numbers as null."""
+    picture: Annotated[Path | None, Parameter(group="Output")] = None
+    """Also draw the answer into this PNG file."""
+    html: Annotated[Path | None, Parameter(group="Output")] = None
+    """Also write a self-contained web page (frontier, compare and stress)."""
+
+
+def load(inputs: Inputs, quiet: bool = False) -> Report:
+    """Return the report of the book and market asked for; bad rows set their pools aside."""
+    from crossmargin import api
+
+    with working("loading", quiet):
+        rules = api.load_rulebook(inputs.rulebook)
+        if inputs.book is None and inputs.market is not None:
+            raise api.InputInvalid(
+                "--book", None, "be named where --market is", "the demo book fits the demo market"
+            )
+        book, market = api.demo(inputs.seed) if inputs.market is None else (None, None)
+        if inputs.market is not None:
+            market = api.load_market(inputs.market, rules)
+        if inputs.book is not None:
+            book = api.load_book(inputs.book)
+    assert book is not None
+    assert market is not None
+    with working(assessing("preparing scenarios and assessing"), quiet):
+        return api.assess(book, market, rules, inputs.method, strict=False, threads=inputs.threads)

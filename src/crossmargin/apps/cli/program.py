@@ -1,0 +1,65 @@
+"""The program `crossmargin`: its commands, and what happens to a command that is mistyped.
+
+In     words.
+Out    an exit code.
+Owns   which commands there are.
+Never  imports what a command needs before it is asked for: --help answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from crossmargin import __version__
+from crossmargin.apps.cli.outcome import Exit, complain, guarded
+
+HELP = """Margin requirement, verdict and the reason for both, for crypto accounts.
+
+Without --book and --market every command answers for the embedded demo: a generated book of 200
+accounts in a generated market.
+
+Exit codes: 0 answered; 1 answered, and what --fail-on, lint or diff looks for was found; 2 an input
+that cannot be understood; 3 answered, but some pools are UNPRICED or were set aside.
+"""
+COMMANDS = {
+    "margin": "books:margin",
+    "explain": "account:explain",
+    "whatif": "account:whatif",
+    "liquidation-price": "account:liquidation_price",
+    "frontier": "account:frontier",
+    "greeks": "account:greeks",
+    "compare": "books:compare",
+    "stress": "books:stress",
+    "demo": "demo:demo",
+}
+RULES = {"lint": "rules:lint", "diff": "rules:diff", "show": "rules:show"}
+HERE = "crossmargin.apps.cli"
+
+
+def program() -> App:
+    """Return the program; commands are imported when they are asked for."""
+    app = App(name="crossmargin", help=HELP, version=__version__, help_format="plaintext")
+    for name, where in COMMANDS.items():
+        app.command(f"{HERE}.{where}", name=name)
+    rulebook = App(name="rulebook", help="Check, compare and show rulebooks.")
+    for name, where in RULES.items():
+        rulebook.command(f"{HERE}.{where}", name=name)
+    app.command(rulebook)
+    return app
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+
+    def call() -> int:
+        try:
+            answer = program()(
+                list(words), exit_on_error=False, print_error=False, result_action="return_value"
+            )
+        except CycloptsError as mistyped:
+            return complain(f"{mistyped}\nTry: crossmargin --help")
+        return int(answer) if isinstance(answer, int) else Exit.OK
+
+    return guarded(call)
