@@ -230,12 +230,33 @@ def _csv(path: Path) -> pl.DataFrame:
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:
-    # Damaged pages can hold offsets past their end or text that is not UTF-8; what takes them
-    # for granted afterwards would not raise but crash.
+    """Return a checked copy. Damaged pages can hold offsets past their end or text that is not
+    UTF-8; what takes them for granted afterwards would not raise but crash.
+    """
+    table.validate(full=True)
+    fields = [pa.field(field.name, _plain(field)) for field in table.schema]
+    # Text is copied into one plain layout and checked again: views carry prefixes nobody checks.
+    table = table.cast(pa.schema(fields))
     table.validate(full=True)
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame
+
+
+def _plain(field: pa.Field) -> pa.DataType:
+    kind, is_a = field.type, pa.types
+    if is_a.is_dictionary(kind):
+        kind = kind.value_type
+    if is_a.is_string(kind) or is_a.is_large_string(kind) or is_a.is_string_view(kind):
+        return pa.large_string()
+    asis = (is_a.is_integer, is_a.is_floating, is_a.is_boolean, is_a.is_null, is_a.is_timestamp,
+            is_a.is_date, is_a.is_decimal128)  # fmt: skip
+    if not any(test(kind) for test in asis):
+        raise FileUnreadable(
+            f"column {field.name}", str(kind), "hold text, numbers, decimals, flags or stamps",
+            "write another type",
+        )  # fmt: skip
+    return kind
 
 
 def _few_enough(path: Path, rows: int) -> None:
