@@ -22,6 +22,7 @@ from crossmargin.kernels.netting import (
     N_TALLY,
     PUT,
     T_FEE,
+    T_OWES,
     T_UNPRICED,
     Assets,
     Desk,
@@ -204,7 +205,7 @@ def margin_pool(
     lo, hi = holdings.pool_starts[pool], holdings.pool_starts[pool + 1]
     take_holdings(lo, hi, holdings, items, assets, desk)
     take_balances(holdings.account[pool], assets, desk)
-    if assets.uncertain[0]:
+    if assets.uncertain[0] and desk.tally[T_OWES] > 0.0:  # C60
         take_uncertainty(lo, hi, holdings, items, assets, desk, slots.underlying)
     row[:N_TALLY] = desk.tally
     if desk.tally[T_UNPRICED] > 0.0:

@@ -22,6 +22,7 @@ from crossmargin.kernels.netting import (
     N_TALLY,
     PUT,
     T_FEE,
+    T_OWES,
     T_UNPRICED,
     Assets,
     Desk,
@@ -334,7 +335,7 @@ def portfolio_pools(
         first, last = holdings.pool_starts[pool], holdings.pool_starts[pool + 1]
         take_holdings(first, last, holdings, items, assets, own)
         take_balances(holdings.account[pool], assets, own)
-        if assets.uncertain[0]:
+        if assets.uncertain[0] and own.tally[T_OWES] > 0.0:  # C60
             take_uncertainty(first, last, holdings, items, assets, own, extras.underlying)
         if own.tally[T_UNPRICED] > 0.0:
             row[:] = np.nan

@@ -155,6 +155,41 @@ class Owners(NamedTuple):
     value: F64
 
 
+def owners_if(
+    assets: Assets, items: Items, pools: tuple[Holdings, Holdings], account: I64, owners: Owners
+) -> Owners:
+    """Return each pool's own view of its owner's totals if it held other rows (choice C57).
+
+    pools    the same pools as they are and as they would be, row by row
+    account  (A,) owner row of each pool, into `owners`
+    returns  totals by pool: the owner's other pools as they are, this one as it would be
+    """
+    n, size = len(account), len(assets.price)
+    rows = np.arange(n, dtype=np.int64)
+    counts, parts = np.zeros(n, np.int64), []
+    block = max(1, 4_000_000 // max(1, size))
+    for lo in range(0, n, block):
+        here = rows[lo : lo + block]
+        now, then = np.zeros((len(here), size)), np.zeros((len(here), size))
+        starts = np.arange(n + 1, dtype=np.int64)
+        owner_totals(0, len(here), starts, here, pools[0], items, now)
+        owner_totals(0, len(here), starts, here, pools[1], items, then)
+        value = (then - now) * assets.price
+        for j, p in enumerate(here):
+            own = slice(owners.starts[account[p]], owners.starts[account[p] + 1])
+            value[j, owners.asset[own]] += owners.value[own]
+            if own.start == own.stop:
+                value[j] = 0.0  # the owner has this one pool: no totals are kept
+        row, asset = np.nonzero(value > 0.0)
+        counts[here] = np.bincount(row, minlength=len(here))
+        parts.append((asset, value[row, asset]))
+    return Owners(
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        np.concatenate([a for a, _ in parts]).astype(np.int32),
+        np.concatenate([v for _, v in parts]),
+    )
+
+
 def owners_of(assets: Assets, book: BookFrame, holdings: Holdings, items: Items) -> Owners:
     """Return owners' totals over their pools, numeraire (spec 3.6, choice C8)."""
     pools = np.diff(book.account_starts)

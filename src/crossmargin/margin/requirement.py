@@ -15,7 +15,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from crossmargin.base.arrays import F64, I8, I64
+from crossmargin.base.arrays import B1, F64, I8, I64
 
 
 class Verdict(IntEnum):
@@ -55,6 +55,7 @@ class RequirementFrame:
     mm, im                       requirement; buffer = margin balance + draw - requirement
     draw_mm, draw_im             granted draws (buckets); draw_wanted_im what was wanted
     bankrupt_short               spec 1.1: E + min(dr, max(0, E_S)); plain pools: E; < 0 is BANKRUPT
+    free                         owes nothing: HEALTHY by rule, charged nothing (5.5, C60)
     binding_term                 index into BINDING; worst_scenario a scenario code, -1 none
     parts_mm, parts_im           (len(PARTS), A), or (0, A) where they were not asked for
     """
@@ -75,6 +76,7 @@ class RequirementFrame:
     draw_im: F64
     draw_wanted_im: F64
     bankrupt_short: F64
+    free: B1
     binding_term: I8
     worst_scenario: I64
     worst_loss: F64
@@ -95,11 +97,16 @@ class RequirementFrame:
 
     @property
     def buffer_mm(self) -> F64:
-        return self.margin_balance_mm + self.draw_mm - self.mm
+        return self._buffer(self.margin_balance_mm, self.mm, self.draw_mm)
 
     @property
     def buffer_im(self) -> F64:
-        return self.margin_balance_im + self.draw_im - self.im
+        return self._buffer(self.margin_balance_im, self.im, self.draw_im)
+
+    def _buffer(self, balance: F64, requirement: F64, draw: F64) -> F64:
+        # In this order a draw that covers the shortfall leaves exactly 0 (C58).
+        buffer = (balance - requirement) + draw
+        return np.where(self.free, np.maximum(buffer, 0.0), buffer)
 
     @property
     def charge_mm(self) -> F64:
@@ -162,13 +169,14 @@ def empty_frame(n_pools: int, with_parts: bool) -> RequirementFrame:
     columns = {
         f.name: np.full(n_pools, np.nan)
         for f in fields(RequirementFrame)
-        if f.name not in ("binding_term", "worst_scenario", "parts_mm", "parts_im")
+        if f.name not in ("free", "binding_term", "worst_scenario", "parts_mm", "parts_im")
     }
     for name in ("draw_mm", "draw_im", "draw_wanted_im"):
         columns[name] = np.zeros(n_pools)
     rows = len(PARTS) if with_parts else 0
     return RequirementFrame(
         **columns,
+        free=np.zeros(n_pools, np.bool_),
         binding_term=np.zeros(n_pools, np.int8),
         worst_scenario=np.full(n_pools, -1, np.int64),
         parts_mm=np.full((rows, n_pools), np.nan),

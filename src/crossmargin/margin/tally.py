@@ -21,6 +21,7 @@ from crossmargin.kernels.netting import (
     T_HAIRCUT_IM,
     T_HAIRCUT_MM,
     T_LONG_OPTIONS,
+    T_OWES,
     T_SURCHARGE_IM,
     T_SURCHARGE_MM,
     T_UNCERTAINTY,
@@ -43,6 +44,7 @@ def fill_balances(
     frame.long_options[here] = 0.0 * row[T_EQUITY] if options_count else row[T_LONG_OPTIONS]
     frame.gains_mm[here], frame.gains_im[here] = row[T_GAINS_MM], row[T_GAINS_IM]
     frame.uncertainty[here] = row[T_UNCERTAINTY]
+    frame.free[here] = row[T_OWES] == 0.0  # a NaN is not free
 
 
 def wrong_way(market: Market, holdings: Holdings, lo: int, hi: int, cover: F64) -> F64:

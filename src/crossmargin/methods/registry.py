@@ -18,7 +18,8 @@ from crossmargin.base.arrays import F64, I64
 from crossmargin.base.errors import InputInvalid
 from crossmargin.frames.book import BookFrame, select_pools
 from crossmargin.kernels.draws import grant_draws
-from crossmargin.margin.prepared import Market, owners_of
+from crossmargin.margin.collateral import owners_if
+from crossmargin.margin.prepared import Market, holdings_of, owners_of
 from crossmargin.margin.requirement import PARTS, RequirementFrame, empty_frame, put, take
 from crossmargin.methods.cross import CROSS_CORRELATED, CROSS_SUM
 from crossmargin.methods.isolated import ISOLATED
@@ -79,11 +80,21 @@ def _settle_orders(frame: RequirementFrame, book: BookFrame, market: Market, ask
     own = frame.buffer_im[picked]
     lowest = own
     for filled in order_books(part, market):
+        if len(ask.owners.asset):
+            there = _owning(part, filled, market, ask, picked)
         lowest = np.minimum(lowest, _by_method(filled, market, there).buffer_im)
     reserve = own - lowest
     frame.im[picked] += reserve
     if ask.parts:
         frame.parts_im[PARTS.index("open_orders"), picked] = reserve
+
+
+def _owning(part: BookFrame, filled: BookFrame, market: Market, ask: Ask, picked: I64) -> Ask:
+    """Return the ask with owners' totals as they would be with these orders filled (C57)."""
+    account = ask.account[picked]
+    pools = (holdings_of(part, account), holdings_of(filled, account))
+    owners = owners_if(market.collateral, market.items, pools, account, ask.owners)
+    return replace(ask, account=np.arange(len(picked)), owners=owners, parts=False)
 
 
 def _settle_draws(frame: RequirementFrame, book: BookFrame) -> None:
@@ -102,9 +113,14 @@ def _settle_draws(frame: RequirementFrame, book: BookFrame) -> None:
         own = getattr(frame, f"draw_{level}")
         own[:] = granted
         own[shared] = 0.0
-        getattr(frame, level)[shared] += granted[shared]
+        requirement, room = getattr(frame, level), balance[shared]
+        before = requirement[shared]
+        after = before + granted[shared]
+        # Reserving the whole free buffer leaves 0, not the rounding of a sum (C58).
+        after = np.where(before <= room, np.minimum(after, room), after)
+        requirement[shared] = after
         if len(getattr(frame, f"parts_{level}")):
-            getattr(frame, f"parts_{level}")[draws, shared] = granted[shared]
+            getattr(frame, f"parts_{level}")[draws, shared] = after - before
         if level == "im":
             frame.draw_wanted_im[:] = wanted
     _bankrupt_with_draws(frame, book, remaining, shared)
