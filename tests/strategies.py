@@ -48,13 +48,22 @@ INF = math.inf
 NAN = math.nan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class World:
     """A market (with its rulebook and joint rows inside) and accounts of several pools."""
 
     seed: int
     market: PlainMarket
     accounts: tuple[PlainAccount, ...]
+    bad: float = 0.02
+
+    def __repr__(self) -> str:
+        """What makes it again: the whole of it is thirty pages."""
+        return f"<first {len(self.accounts)} accounts of world({self.seed}, bad={self.bad})>"
+
+    def _repr_pretty_(self, printer: object, cycle: bool) -> None:
+        """Hypothesis prints dataclasses field by field unless told otherwise."""
+        printer.text(repr(self))  # type: ignore[attr-defined]
 
 
 # --- rulebook -------------------------------------------------------------------------------------
@@ -600,7 +609,7 @@ def world(seed: int, n_accounts: int = 3, bad: float = 0.02) -> World:
                 rows = bankrupted(rng, plain, rows)
             pools.append(rows)
         accounts.append(replace(drawn, pools=tuple(pools)))
-    return World(seed, plain, tuple(accounts))
+    return World(seed, plain, tuple(accounts), bad)
 
 
 @st.composite
