@@ -232,3 +232,23 @@ def test_the_order_of_rows_changes_nothing_within_a_pool(order: list[int]):
         account=["a"] * 6, item=[items[i] for i in order], quantity=[amounts[i] for i in order]
     ))  # fmt: skip
     assert frame.quantity.tolist() == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+
+
+@pytest.mark.parametrize("name", [None, "", "x" * 129])
+def test_a_row_of_nobody_raises_in_every_mode(name: str | None):
+    made = holdings(account=["a", name], item=["ETH", "ETH"], quantity=["1", "1"])
+    with pytest.raises(BookInvalid, match="be a name"):
+        compile_book(made, market(), "cross_sum", METHODS, strict=False)
+
+
+def test_a_book_of_nested_columns_is_refused():
+    with pytest.raises(InputInvalid, match="column account"):
+        compiled(holdings(account=[["a"]], item=["ETH"], quantity=["1"]))
+
+
+def test_a_book_wrong_in_every_row_is_not_listed_whole():
+    made = holdings(account=["a"] * 5_000, item=["NOPE"] * 5_000, quantity=["1"] * 5_000)
+    with pytest.raises(BookInvalid) as caught:
+        compiled(made)
+    assert len(caught.value.findings) == 1_001  # FINDINGS_MAX and how many more there are
+    assert caught.value.findings[-1].found == "4000 more rows"

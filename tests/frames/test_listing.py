@@ -9,11 +9,20 @@ import math
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bad_input.cases import MARKET
 from crossmargin.adapters.codec import market_from_json
 from crossmargin.base.errors import InputInvalid, MarketInvalid
-from crossmargin.domain.instruments import KindCode, PayoffCode
+from crossmargin.domain.instruments import (
+    Instrument,
+    Kind,
+    KindCode,
+    Payoff,
+    PayoffCode,
+    Style,
+)
 from crossmargin.frames.findings import stamp_ns
 from crossmargin.frames.listing import MarketTables, compile_market, unknown_classes
 from crossmargin.frames.market import MarketFrame, Status, asset_prices, asset_status
@@ -147,3 +156,36 @@ def test_a_class_the_rulebook_lacks_is_named():
     findings = unknown_classes(frame(), {"BTC", "ETHH", "stablecoin", "lst_basis"})
     assert [f.found for f in findings] == ["ETH"]
     assert "ETHH" in findings[0].remedy
+
+
+NUMBERS = [None, float("nan"), float("inf"), -1.0, 0.0, 0.5, 3500.0]
+
+
+@given(st.fixed_dictionaries({
+    "kind": st.sampled_from(Kind), "payoff": st.sampled_from(Payoff),
+    "style": st.sampled_from(Style), "settle": st.sampled_from(["BTC", "ETH", "USD"]),
+    "strike": st.sampled_from(NUMBERS), "quanto_rate": st.sampled_from(NUMBERS),
+    "contract_size": st.sampled_from(NUMBERS), "dated": st.booleans(),
+}))  # fmt: skip
+def test_the_columns_refuse_what_the_domain_refuses(terms: dict[str, object]):
+    """One hand-built value and one row of a table: the same verdict."""
+    dated, kind = terms.pop("dated"), terms["kind"]
+    expiry = "2026-03-27T08:00:00Z" if dated else None
+    names = {"instrument": "X", "underlying": "BTC", "quote": "USD"}
+    given_terms = {name: value for name, value in terms.items() if value is not None}
+    try:
+        Instrument(**names, **given_terms, expiry_ns=stamp_ns(expiry) if expiry else 0)
+        refused = False
+    except InputInvalid:
+        refused = True
+    # What the columns know beyond the domain: a perpetual or spot has no expiry.
+    refused |= bool(dated) and kind in (Kind.PERPETUAL, Kind.SPOT)
+    made = tables()
+    row = names | given_terms | {"expiry": expiry, "forward": 60000.0, "iv": 0.5}
+    one = pl.DataFrame({name: [value] for name, value in row.items()})
+    try:
+        frame(dataclasses.replace(made, instruments=one))
+        found = False
+    except MarketInvalid:
+        found = True
+    assert found == refused

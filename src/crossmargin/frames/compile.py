@@ -95,9 +95,9 @@ def compile_book(
     """
     assert default_method in methods
     pools = read_pools(tables.pools, tables.source, methods)
-    accounts = _accounts(tables)
     holdings = _holdings(tables, market)
     orders = _orders(tables, market)
+    accounts = _accounts(holdings, pools.rows, orders)
     ids = PoolIds(accounts, pools.rows)
     holdings = ids.locate(holdings)
     orders = ids.locate(orders)
@@ -108,7 +108,9 @@ def compile_book(
         orders, _order_rules(market), f"{tables.source}/orders", "account"
     )
     findings = pools.findings + held_findings + order_findings
-    if strict and findings:
+    # The first rule of both says whose row it is: a row of nobody has no pool to set aside.
+    nameless = held_masks[0].any() or order_masks[0].any()
+    if findings and (strict or nameless):
         raise BookInvalid(findings)
     held_bad = any_of(held_masks, len(holdings))
     order_bad = any_of(order_masks, len(orders))
@@ -159,11 +161,9 @@ def _is_exact(tables: BookTables) -> bool:
     return not any(tables.holdings.schema[column].is_float() for column in columns)
 
 
-def _accounts(tables: BookTables) -> pl.Series:
+def _accounts(*tables: pl.DataFrame) -> pl.Series:
     """Return every account once, in order of first appearance."""
-    given = [t for t in (tables.holdings, tables.pools, tables.orders) if t is not None]
-    texts = [t["account"].cast(pl.String).rename("account") for t in given if "account" in t]
-    every = pl.concat(texts) if texts else pl.Series("account", [], pl.String)
+    every = pl.concat([table["account"] for table in tables])
     return every.drop_nulls().unique(maintain_order=True)
 
 
