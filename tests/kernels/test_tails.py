@@ -24,27 +24,48 @@ def probabilities(draw, n):
     if kind == "even":
         return even(n)
     low = 0 if kind == "with_zeros" else 1
-    parts = draw(st.lists(st.integers(low, 9), min_size=n, max_size=n))
-    parts = np.array(parts, float) + (0.0 if sum(parts) else 1.0)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    parts = rng.integers(low, 10, n).astype(float)
+    parts += 0.0 if parts.sum() else 1.0
     return parts / parts.sum()
 
 
 @st.composite
 def tails(draw):
-    n = draw(st.integers(1, 40))
-    whole = st.integers(-4, 4) if draw(st.booleans()) else st.integers(-(10**6), 10**6)
-    losses = np.array(draw(st.lists(whole, min_size=n, max_size=n)), float)
+    # Up to 40 rows they are drawn one by one; above that from a seed. 64 is where blocks begin.
+    n = draw(st.integers(1, 40) | st.sampled_from([63, 64, 65, 127, 128, 129, 191, 200, 1000]))
+    spread = draw(st.sampled_from([1, 4, 10**6]))
+    if n <= 40:
+        whole = st.integers(-spread, spread)
+        losses = np.array(draw(st.lists(whole, min_size=n, max_size=n)), float)
+    else:
+        rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        losses = rng.integers(-spread, spread + 1, n).astype(float)
     alpha = draw(st.sampled_from([0.0, 0.5, 0.9, 0.95, 0.975, 0.99, 0.999]))
     return losses, draw(probabilities(n)), alpha
 
 
-def test_a_loss_that_is_nan_makes_the_answer_nan():
-    for at in range(5):
-        losses = np.arange(5.0)
+@pytest.mark.parametrize(("n", "alpha"), [(5, 0.5), (70, 0.5), (200, 0.99), (1000, 0.99)])
+def test_a_loss_that_is_nan_makes_the_answer_nan_wherever_it_stands(n, alpha):
+    for at in range(n):
+        losses = np.arange(float(n))
         losses[at] = math.nan
-        es, rows, weights = expected_shortfall(losses, even(5), 0.5)
+        es, rows, weights = expected_shortfall(losses, even(n), alpha)
         assert math.isnan(es)
         assert len(rows) == len(weights) == 0
+
+
+def test_losses_that_are_all_nan_are_nan():
+    assert math.isnan(expected_shortfall(np.full(1000, math.nan), even(1000), 0.99)[0])
+
+
+def test_the_worst_loss_is_found_wherever_it_stands():
+    for n in (64, 100, 1000):
+        for at in range(n):
+            losses = np.zeros(n)
+            losses[at] = 1.0
+            _, rows, _ = expected_shortfall(losses, even(n), 1.0 - 2.0 / n)
+            assert rows.tolist() == [at, 0 if at else 1]  # then the lowest of the others
 
 
 @pytest.mark.parametrize(

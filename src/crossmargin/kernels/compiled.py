@@ -82,8 +82,6 @@ def run_blocks(
 
 
 def _compiled(kernel: Kernel, flags: dict[str, Any]) -> Kernel:
-    if numba.config.DISABLE_JIT:  # NUMBA_DISABLE_JIT=1: for a debugger, and far too slow to use
-        return kernel
     try:
         dispatcher = numba.njit(cache=True, **flags)(kernel)
     except RuntimeError:

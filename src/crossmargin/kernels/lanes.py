@@ -98,6 +98,44 @@ def _make_worst(width: int) -> Any:
     return worst
 
 
+@intrinsic
+def largest_64(context, row, column):  # type: ignore[no-untyped-def]
+    """The largest of row[column : column + 64]; of a NaN among them nothing is promised."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return _largest(builder, _vectors_of(context, builder, signature, args))
+
+    return types.float64(row, column), codegen
+
+
+@intrinsic
+def not_below_64(context, row, column, least):  # type: ignore[no-untyped-def]
+    """64 bits: bit j is set where row[column + j] is not below `least`, so also where it is NaN."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        wanted, vectors = _splat(builder, args[2]), _vectors_of(context, builder, signature, args)
+        return _bits(builder, [builder.fcmp_unordered(">=", x, wanted) for x in vectors])
+
+    return types.uint64(row, column, types.float64), codegen
+
+
+@intrinsic
+def lowest_bit(context, bits):  # type: ignore[no-untyped-def]
+    """The place of the lowest bit that is set; 64 where none is."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.cttz(args[0], _I1(0))
+
+    return types.int64(types.uint64), codegen
+
+
+def _vectors_of(context: Any, builder: Any, signature: Any, args: Any) -> list[Any]:
+    """Return the eight vectors of row[column : column + 64]."""
+    row = _data(context, builder, signature.args[0], args[0])
+    places = (builder.add(args[1], _I64(j)) for j in range(0, 64, LANES))
+    return [builder.load(_vector_at(builder, row, place), align=8) for place in places]
+
+
 def _weighted_rows(
     context: Any, builder: Any, kinds: Any, args: Any, width: int, taint: Any = None
 ) -> list[Any]:
@@ -176,11 +214,18 @@ def _larger(builder: Any, x: Any, y: Any) -> Any:
 
 def _first_equal(builder: Any, vectors: list[Any], value: Any) -> Any:
     """Return the lowest place in `vectors` that holds `value`: one bit a place, count zeros."""
-    wanted, bits = _splat(builder, value), _I64(0)
-    for j, vector in enumerate(vectors):
-        mask = builder.bitcast(builder.fcmp_ordered("==", vector, wanted), ir.IntType(LANES))
-        bits = builder.or_(bits, builder.shl(builder.zext(mask, _I64), _I64(j * LANES)))
+    wanted = _splat(builder, value)
+    bits = _bits(builder, [builder.fcmp_ordered("==", vector, wanted) for vector in vectors])
     return builder.cttz(bits, _I1(0))
+
+
+def _bits(builder: Any, answers: list[Any]) -> Any:
+    """Return vectors of true and false as bits, the first in the lowest."""
+    bits = _I64(0)
+    for j, answer in enumerate(answers):
+        mask = builder.zext(builder.bitcast(answer, ir.IntType(LANES)), _I64)
+        bits = builder.or_(bits, builder.shl(mask, _I64(j * LANES)))
+    return bits
 
 
 def _splat(builder: Any, number: Any) -> Any:

@@ -16,13 +16,21 @@ import numpy as np
 
 from crossmargin.base.arrays import F64, I32, I64, guard
 from crossmargin.kernels.compiled import compiled, inlined, run_blocks
-from crossmargin.kernels.lanes import accumulate_8, accumulate_64, items_within
+from crossmargin.kernels.lanes import (
+    accumulate_8,
+    accumulate_64,
+    items_within,
+    largest_64,
+    lowest_bit,
+    not_below_64,
+)
 
 BLOCK = 512  # pools per call
 
 # Probability left over by rounding: 1,000 rows of 0.001 must fill 1 - 0.99 with ten rows, not
 # with ten and 1e-17 of an eleventh. Relative to the tail, so ES moves by less than 1e-12 of a loss.
 ROUNDING = 1e-12
+NO_BITS, ONE_BIT = np.uint64(0), np.uint64(1)
 EXPONENT = 0x7FF0000000000000  # the exponent bits of a double
 
 
@@ -110,19 +118,58 @@ def tail_mean(
 
     A loss that is NaN: (NaN, 0).
     """
-    n_tail, n_kept = len(row), 0
-    threshold = -math.inf
-    for s in range(len(loss_usd)):
-        # True for a loss worse than the last one kept, and for NaN, which fails every comparison.
-        if n_kept < n_tail or not loss_usd[s] <= threshold:
+    n_scenarios, n_tail, n_kept = len(loss_usd), len(row), 0
+    threshold = _reached_by(loss_usd, n_tail)
+    for first in range(0, n_scenarios, 64):
+        # The last 64 step back to end at the edge; `seen` of them were looked at before.
+        column = max(0, min(first, n_scenarios - 64))
+        seen = first - column
+        left = _candidates(loss_usd, column, threshold) >> np.uint64(seen)
+        while left != NO_BITS:
+            s = first + lowest_bit(left)
+            left &= left - ONE_BIT
             if math.isnan(loss_usd[s]):
                 return math.nan, 0
             if n_kept < n_tail:
                 n_kept += 1
+            elif loss_usd[s] <= threshold:
+                continue
             _insert(loss_usd[s], s, row, tail_usd, n_kept)
             if n_kept == n_tail:
                 threshold = tail_usd[n_tail - 1]
     return _partial_mean(probability, 1.0 - alpha, row, tail_usd, weight, n_kept)
+
+
+@inlined
+def _reached_by(loss_usd: F64, n_rows: int) -> float:
+    """Return a number that at least n_rows losses reach: a first threshold, -inf at worst.
+
+    The losses are dealt in blocks of 64 to n_rows groups; each group has one at its maximum, so
+    the smallest of these maxima will do. Near twice n_rows losses reach it, and only they are
+    looked at one by one.
+    """
+    n_blocks = len(loss_usd) // 64
+    if n_blocks < n_rows:
+        return -math.inf
+    threshold = math.inf
+    for group in range(n_rows):
+        largest = -math.inf
+        for block in range(group, n_blocks, n_rows):
+            largest = max(largest, largest_64(loss_usd, 64 * block))
+        threshold = min(threshold, largest)
+    return threshold
+
+
+@inlined
+def _candidates(loss_usd: F64, column: int, threshold: float) -> np.uint64:
+    """Return a bit for each of up to 64 losses from `column` on that is not below threshold."""
+    if len(loss_usd) >= 64:
+        return not_below_64(loss_usd, column, threshold)
+    bits = NO_BITS
+    for j in range(len(loss_usd)):
+        if not loss_usd[j] < threshold:
+            bits |= ONE_BIT << np.uint64(j)
+    return bits
 
 
 @inlined
