@@ -79,8 +79,8 @@ def test_a_second_source_without_the_wick_does_not():
 
 
 def test_a_listing_hours_high_is_judged_by_its_own_close():
-    # APT listed at 100 for a moment and closed the hour at 8.
-    _, prints = clean(bars([8.0, 8.1], high=[100.0, 8.2]), 0.20, 0.10)
+    # APT traded at 100 in its first hour, which closed at 8.49; the next closed at 7.48.
+    _, prints = clean(bars([8.49, 7.48], high=[100.0, 8.59]), 0.20, 0.10)
     assert [(p.field, p.price) for p in prints] == [("high", 100.0)]
 
 
@@ -159,7 +159,8 @@ def slow_refused(fields, second):
             seen = [NAN] if second is None else [second[FIELDS.index(name)][n]]
             if any(w == w and math.log(w / edge) / way >= 0.5 for w in seen):
                 continue
-            agree = abs(right[0] / left[0] - 1) <= 0.10
+            listing = name != "close" and not any(c == c for c in close[:n])
+            agree = listing or abs(right[0] / left[0] - 1) <= 0.10
             if not agree and not any(w == w for w in seen):
                 continue
             if name == "close":

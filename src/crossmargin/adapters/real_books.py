@@ -71,6 +71,7 @@ class Comparison:
         # What could not be measured has no figure: a NaN is not one.
         known = {name: value for name, value in self.figures.items() if value == value}
         object.__setattr__(self, "figures", known)
+        object.__setattr__(self, "causes", self.causes.filter(pl.col("accounts") > 0))
 
 
 def account_file(shared: Path, name: str) -> Path:

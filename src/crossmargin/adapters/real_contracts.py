@@ -92,6 +92,7 @@ def chain(shared: Path, at_ns: int, assets: frozenset[str]) -> tuple[pl.DataFram
     rows = rows.filter(pl.col("expiry") > at)
     age_ns = at_ns - int(rows["stamp_ns"][0])
     status = "live" if age_ns <= HOUR_NS else "degraded"
+    rows = rows.sort("currency", "expiry", "strike", "is_call")
     options = rows.select(
         pl.col("instrument"),
         pl.when("is_call").then(pl.lit("call")).otherwise(pl.lit("put")).alias("kind"),

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 
 from crossmargin.base.arrays import F64, I64
-from crossmargin.base.errors import FileUnreadable
+from crossmargin.base.errors import FileUnreadable, InputInvalid
 from crossmargin.frames.history import HOUR_NS, HistoryFrame
 
 SPOT = "ohlcv/hourly_spot_binance.parquet"
@@ -110,6 +110,11 @@ def real_history(shared: Path, at_ns: int, days: int = HISTORY_DAYS) -> HistoryF
     span = (grid.start_ns - HOUR_NS, at_ns)
     _coins(grid, shared, span)
     _index_prices(grid, shared, span)
+    if not {"BTC/USD", "ETH/USD"} <= set(grid.close):
+        when = np.datetime64(at_ns, "ns").astype("datetime64[m]")
+        raise InputInvalid(
+            "at", f"{when}Z", "lie where the data folder has prices: from 2017-08-17 on", ""
+        )
     _pegs(grid, shared, span)
     _bases(grid, shared, span)
     return grid.frame(_surfaces(grid, shared, span))
@@ -128,7 +133,7 @@ def visible(
     stamp = pl.col("ts").dt.epoch("ns") + bar_ns
     rows = pl.scan_parquet(path).with_columns(stamp.alias("stamp_ns"))
     rows = rows.filter((pl.col("stamp_ns") > span[0]) & (pl.col("stamp_ns") <= span[1]))
-    return (rows if by is None else rows.filter(by)).sort("stamp_ns").collect()
+    return (rows if by is None else rows.filter(by)).sort("stamp_ns", maintain_order=True).collect()
 
 
 def coin_of(symbol: str) -> tuple[str, float]:

@@ -22,7 +22,6 @@ import polars as pl
 from crossmargin.adapters.real_contracts import chain, perpetuals
 from crossmargin.adapters.real_history import STABLES, real_history, visible
 from crossmargin.base.arrays import F64
-from crossmargin.base.errors import InputInvalid
 from crossmargin.frames.history import HOUR_NS, HistoryFrame
 from crossmargin.frames.listing import MarketTables
 
@@ -47,11 +46,6 @@ def real_market(shared: Path, at_ns: int) -> tuple[MarketTables, HistoryFrame]:
     """Return the market of the data folder as of `at_ns`, and the hourly history behind it."""
     history = real_history(shared, at_ns)
     factors = _factors(history, at_ns)
-    if not len(factors):
-        when = datetime.fromtimestamp(at_ns / 1e9, UTC).isoformat()
-        raise InputInvalid(
-            "at", when, "must lie where the data folder has prices: 2017-08-17 to 2026-02-28"
-        )
     depth = _depth(shared, at_ns)
     assets = _assets(factors, depth)
     names = frozenset(assets["asset"])

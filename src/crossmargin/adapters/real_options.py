@@ -63,9 +63,10 @@ def option_case(shared: Path, at_ns: int, rules: Rulebook) -> RealCase:
     holdings = stated.select(
         "account", pl.col("instrument").alias("item"), pl.lit(1.0).alias("quantity")
     )
+    when = np.datetime64(snapshot, "ns").astype("datetime64[m]")
     return RealCase(
-        "Deribit chains", BookTables(holdings, None, None, "one of every option"), market, rules,
-        "portfolio", stated, {},
+        f"Deribit chain of {when}Z", BookTables(holdings, None, None, "one of every option"),
+        market, rules, "cross_sum", stated, {},
     )  # fmt: skip
 
 
@@ -95,7 +96,7 @@ def compare_options(case: RealCase, answers: pl.DataFrame | None = None) -> Comp
     big = stated["vega"] > 1.0
     vega_off = np.abs(our_vega / np.where(big, stated["vega"], 1.0) - 1.0)[big]
     figures = {
-        "options": float(len(rows)), "at": float(market.at_ns),
+        "options": float(len(rows)),
         "mark_off_median_coin": float(np.median(mark_off)),
         "mark_off_p99_coin": float(np.quantile(mark_off, 0.99)),
         "mark_within_catalogue": float(

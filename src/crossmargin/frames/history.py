@@ -143,9 +143,10 @@ def clean(
     neighbours  closes this near to each other, fraction, say that nothing moved
 
     Neighbours are the nearest closes before and after the bar. At either end of a factor's life
-    one of them is missing: the bar's own close stands in for a low or a high (a listing hour's
-    high is judged), and a close that has one neighbour only is kept. Prints of the second source
-    are judged the same way, by the first; they are listed as `second low` and so on.
+    one of them is missing: the bar's own close stands in for a low or a high, and a close that
+    has one neighbour only is kept. A listing hour trades at any price until somebody has one: its
+    low and high are judged by its own and the next close, whether those agree or not.
+    Prints of the second source are judged the same way, by the first, and listed as `second low`.
     """
     around = _neighbour_closes(history.close)
     limits = (outlier, neighbours)
@@ -154,12 +155,13 @@ def clean(
     close = np.where(close_bad, np.nan, history.close)
     ends = tuple(np.where(np.isfinite(side), side, history.close) for side in around)
     wide = (ends[0], ends[1])
+    listing = ~np.isfinite(around[0])
     bad = {"close": close_bad}
     for field, name in enumerate(FIELDS[1:], 1):
         price = getattr(history, name)
         # A bar that also closed out there was no lone print.
         own = half_as_far(close, price, wide)
-        bad[name] = refused_prints(price, wide, _second(history, field), limits) & ~own
+        bad[name] = refused_prints(price, wide, _second(history, field), limits, listing) & ~own
     refused = [r for name in FIELDS for r in _listed(history, name, bad[name])]
     if history.confirm is not None:
         for field, name in enumerate(FIELDS):
@@ -172,13 +174,18 @@ def clean(
 
 
 def refused_prints(
-    price: F64, around: tuple[F64, F64], second: F64 | None, limits: tuple[float, float]
+    price: F64,
+    around: tuple[F64, F64],
+    second: F64 | None,
+    limits: tuple[float, float],
+    listing: B1 | None = None,
 ) -> B1:
     """Return (N, K) True where a print is refused.
 
     price   (N, K) prints; around: the closes (N, K) before and after; second: the same print
             of a second source, NaN where there is none
     limits  (outlier, neighbours), fractions
+    listing (N, K) True in a factor's first hour, where the neighbours need not agree
 
     Refused is a print beyond `outlier` from both neighbours which no second source confirms,
     where the neighbours agree - or where a second source was there and saw nothing like it: in
@@ -190,6 +197,8 @@ def refused_prints(
         price > (1.0 + outlier) * np.maximum(*around)
     )
     agree = np.abs(around[1] / around[0] - 1.0) <= neighbours
+    if listing is not None:
+        agree |= listing
     if second is None:
         return far & agree
     confirmed = half_as_far(second, price, around)
