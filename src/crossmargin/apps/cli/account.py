@@ -336,7 +336,8 @@ def show_prices(
         f"{row['account']} / {row['pool']}: {row['verdict']}, buffer at MM "
         f"{show.amount(row['buffer_mm'])} {report.header()['numeraire']}"
     )
-    show.put(show.table(title, ("factor", "now", "liquidated below", "liquidated above"), rows))
+    crossed = "restored" if (row["buffer_mm"] or 0.0) < 0.0 else "liquidated"
+    show.put(show.table(title, ("factor", "now", f"{crossed} below", f"{crossed} above"), rows))
 
 
 def show_moves(together: Numbers, move: Any, asked: bool) -> None:

@@ -141,7 +141,8 @@ def compare(
     report = load(inputs, outputs.json)
     found = compared(report, methods.split(","), outputs.json)
     if outputs.picture is not None or outputs.html is not None:
-        draw_comparison(report, found, outputs.picture, outputs.html)
+        for path in draw_comparison(report, found, outputs.picture, outputs.html):
+            said(path)
     if outputs.json:
         answer = {
             **report.header(), "methods": found.methods, "total": found.total.to_dicts(),
@@ -188,24 +189,26 @@ def show_comparison(report: Report, found: Comparison, top: int = ACCOUNTS_SHOWN
     shown = f"{len(rows)} of {len(tied):,} accounts, widest gap first: tied up at IM"
     show.put(show.table(shown, ("account", *found.methods, "most freed"), rows))
     if found.left_out:
-        show.put(f"{found.left_out} pools without a number under some method are left out")
+        show.put(f"left out, without a number somewhere: {found.left_out} of {len(report):,} pools")
     show.put(f"[bright_black]{show.origin(report.header())}[/]")
 
 
 def draw_comparison(
     report: Report, found: Comparison, picture: Path | None, page: Path | None
-) -> None:
-    """Draw the comparison as PNG, page or both."""
+) -> list[Path]:
+    """Draw the comparison as PNG, page or both; return the files."""
     from crossmargin.apps.pictures.answers import compare_values
     from crossmargin.apps.pictures.compare import draw_compare
     from crossmargin.apps.pictures.html import compare_page
     from crossmargin.apps.pictures.paper import save
 
     values, caption = compare_values(report, found)
+    files = []
     if picture is not None:
-        said(save(draw_compare(values, caption), picture))
+        files.append(save(draw_compare(values, caption), picture))
     if page is not None:
-        said(compare_page(values, caption, page))
+        files.append(compare_page(values, caption, page))
+    return files
 
 
 # --- stress ---------------------------------------------------------------------------------------
@@ -231,7 +234,8 @@ def stress(
         names, pnl = report.stress()
     rows = stressed_rows(report, accounts, pnl, top)
     if outputs.picture is not None or outputs.html is not None:
-        draw_stress(report, rows, names, pnl, (outputs.picture, outputs.html))
+        for path in draw_stress(report, rows, names, pnl, (outputs.picture, outputs.html)):
+            said(path)
     if outputs.json:
         table = report.to_polars()
         picked = range(len(table)) if not accounts else rows
@@ -293,8 +297,8 @@ def show_stress(report: Report, rows: Sequence[int], names: Sequence[str], pnl: 
 def draw_stress(
     report: Report, rows: Sequence[int], names: Sequence[str], pnl: F64,
     paths: tuple[Path | None, Path | None],
-) -> None:  # fmt: skip
-    """Draw the heat map as PNG, page or both."""
+) -> list[Path]:  # fmt: skip
+    """Draw the heat map as PNG, page or both; return the files."""
     from crossmargin.apps.pictures.answers import stress_values
     from crossmargin.apps.pictures.html import losses_page
     from crossmargin.apps.pictures.maps import draw_losses
@@ -302,7 +306,9 @@ def draw_stress(
 
     values, caption = stress_values(report, rows, names, pnl)
     picture, page = paths
+    files = []
     if picture is not None:
-        said(save(draw_losses(values, caption), picture))
+        files.append(save(draw_losses(values, caption), picture))
     if page is not None:
-        said(losses_page(values, caption, page))
+        files.append(losses_page(values, caption, page))
+    return files

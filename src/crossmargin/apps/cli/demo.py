@@ -19,7 +19,6 @@ from crossmargin.apps.cli.books import (
     draw_stress,
     show_comparison,
     show_margin,
-    stressed_rows,
 )
 from crossmargin.apps.cli.options import Inputs, load
 from crossmargin.apps.cli.outcome import Exit
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
     from crossmargin.api import Explanation, Report
     from crossmargin.apps.efficiency import Comparison
 
-LOOPED = "looped-staked-eth-001"
+STRANGLE, PAIR = "short-strangle-001", "pair-trader-001"
+FIRST = "-001"  # every shape of account has one
 POOLS_SHOWN = 12
 ACCOUNTS_SHOWN = 8
 
@@ -76,18 +76,19 @@ def draw(report: Report, why: Explanation, found: Comparison, out: Path) -> list
         save(answers.margin_picture(report), out / "margin.png"),
         save(answers.explain_picture(report, why), out / "explain.png"),
     ]
-    draw_comparison(report, found, out / "compare.png", out / "compare.html")
+    files += draw_comparison(report, found, out / "compare.png", out / "compare.html")
     names, pnl = report.stress()
-    rows = stressed_rows(report, (), pnl, 16)
-    draw_stress(report, rows, names, pnl, (out / "stress.png", out / "stress.html"))
+    table = report.to_polars().with_row_index("row")
+    firsts = table.filter(table["account"].str.ends_with(FIRST) & ~table["unpriced"])
+    rows = firsts.filter(firsts["pool"] == "shared")["row"].to_list()
+    files += draw_stress(report, rows, names, pnl, (out / "stress.png", out / "stress.html"))
     with searching("liquidation price of ETH/USD") as watch:
-        prices = report.liquidation_prices(LOOPED, "ETH/USD", watch=watch)
-    picture = answers.price_picture(report, LOOPED, "ETH/USD", prices)
+        prices = report.liquidation_prices(STRANGLE, "ETH/USD", watch=watch)
+    picture = answers.price_picture(report, STRANGLE, "ETH/USD", prices)
     files.append(save(picture, out / "liquidation-price.png"))
     with searching("frontier") as watch:
-        grid = report.frontier(LOOPED, ("ETH/USD", "stETH/ETH"), watch=watch)
-    values, caption = answers.frontier_values(report, LOOPED, "shared", grid)
+        grid = report.frontier(PAIR, ("ETH/USD", "BTC/USD"), watch=watch)
+    values, caption = answers.frontier_values(report, PAIR, "shared", grid)
     files.append(save(draw_frontier(values, caption), out / "frontier.png"))
     files.append(frontier_page(values, caption, out / "frontier.html"))
-    drawn = [out / f"{name}.{kind}" for name in ("compare", "stress") for kind in ("png", "html")]
-    return sorted([*files, *drawn])
+    return sorted(files)

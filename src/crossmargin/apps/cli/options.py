@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from crossmargin.apps.cli.progress import assessing, working
+from crossmargin.apps.cli.progress import working
 
 if TYPE_CHECKING:
     from crossmargin.api import Report
@@ -69,5 +69,5 @@ def load(inputs: Inputs, quiet: bool = False) -> Report:
             book = api.load_book(inputs.book)
     assert book is not None
     assert market is not None
-    with working(assessing("preparing scenarios and assessing"), quiet):
+    with working("preparing scenarios and assessing", quiet, compiles=True):
         return api.assess(book, market, rules, inputs.method, strict=False, threads=inputs.threads)

@@ -8,44 +8,43 @@ Never  imports what a command needs before it is asked for: --help answers at on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cyclopts import App, CycloptsError
 
 from crossmargin import __version__
+from crossmargin.apps.cli import account, books, demo, real, rules
 from crossmargin.apps.cli.outcome import Exit, complain, guarded
 
 HELP = """Margin requirement, verdict and the reason for both, for crypto accounts.
 
-Without --book and --market every command answers for the embedded demo: a generated book of 200
-accounts in a generated market.
+Without --book and --market a command answers for the embedded demo: a generated book of 200 accounts in a generated market.
 
-Exit codes: 0 answered; 1 answered, and what --fail-on, lint or diff looks for was found; 2 an input
-that cannot be understood; 3 answered, but some pools are UNPRICED or were set aside.
-"""
-COMMANDS = {
-    "margin": "books:margin",
-    "explain": "account:explain",
-    "whatif": "account:whatif",
-    "liquidation-price": "account:liquidation_price",
-    "frontier": "account:frontier",
-    "greeks": "account:greeks",
-    "compare": "books:compare",
-    "stress": "books:stress",
-    "demo": "demo:demo",
+Exit codes: 0 answered; 1 answered, and what --fail-on, lint or diff looks for was found; 2 an input that cannot be understood; 3 answered, but some pools are UNPRICED or were set aside.
+"""  # noqa: E501 - the terminal folds it
+COMMANDS: dict[str, Callable[..., int]] = {
+    "margin": books.margin,
+    "explain": account.explain,
+    "whatif": account.whatif,
+    "liquidation-price": account.liquidation_price,
+    "frontier": account.frontier,
+    "greeks": account.greeks,
+    "compare": books.compare,
+    "stress": books.stress,
+    "demo": demo.demo,
+    "real": real.real,
 }
-RULES = {"lint": "rules:lint", "diff": "rules:diff", "show": "rules:show"}
-HERE = "crossmargin.apps.cli"
+RULES: dict[str, Callable[..., int]] = {"lint": rules.lint, "diff": rules.diff, "show": rules.show}
 
 
 def program() -> App:
-    """Return the program; commands are imported when they are asked for."""
+    """Return the program."""
     app = App(name="crossmargin", help=HELP, version=__version__, help_format="plaintext")
-    for name, where in COMMANDS.items():
-        app.command(f"{HERE}.{where}", name=name)
-    rulebook = App(name="rulebook", help="Check, compare and show rulebooks.")
-    for name, where in RULES.items():
-        rulebook.command(f"{HERE}.{where}", name=name)
+    for place, (name, command) in enumerate(COMMANDS.items()):
+        app.command(command, name=name, sort_key=place)
+    rulebook = App(name="rulebook", help="Check, compare and show rulebooks.", sort_key=99)
+    for name, command in RULES.items():
+        rulebook.command(command, name=name)
     app.command(rulebook)
     return app
 

@@ -12,18 +12,22 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeVar
 
 Part = TypeVar("Part")
 # Shorter steps would only flicker, or fill a log.
 WORTH_SAYING_S = 1.0
-FIRST_COMPILE = "compiling kernels (once, about half a minute)"
+# An assessment that takes longer than reading compiled code from the cache is compiling it.
+COMPILING_S = 4.0
+COMPILING = " (compiling kernels: once, about a minute)"
 
 
 @contextmanager
-def working(words: str, quiet: bool = False) -> Iterator[None]:
-    """Show a spinner and the seconds passed while the block runs."""
+def working(words: str, quiet: bool = False, compiles: bool = False) -> Iterator[None]:
+    """Show a spinner and the seconds passed while the block runs.
+
+    compiles  the step may have to compile kernels first, and says so when it takes long
+    """
     if quiet:
         yield
         return
@@ -32,12 +36,19 @@ def working(words: str, quiet: bool = False) -> Iterator[None]:
         yield
         took = time.monotonic() - started
         if took > WORTH_SAYING_S:
-            print(f"{words}: {took:.1f} s", file=sys.stderr, flush=True)
+            tail = COMPILING if compiles and took > COMPILING_S else ""
+            print(f"{words}{tail}: {took:.1f} s", file=sys.stderr, flush=True)
         return
     from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+    from rich.text import Text
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    class Words(TextColumn):
+        def render(self, task: Task) -> Text:
+            late = compiles and (task.elapsed or 0.0) > COMPILING_S
+            return Text(words + (COMPILING if late else ""))
+
+    columns = (SpinnerColumn(), Words(""), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         bar.add_task(words, total=None)
         yield
@@ -54,17 +65,6 @@ def each(parts: Iterable[Part], words: str, quiet: bool = False) -> Iterator[Par
     from rich.progress import track
 
     yield from track(listed, description=words, console=Console(stderr=True), transient=True)
-
-
-def assessing(words: str) -> str:
-    """Return the words of a step that may have to compile first."""
-    return words if kernels_cached() else FIRST_COMPILE
-
-
-def kernels_cached() -> bool:
-    """Whether compiled kernels lie beside their sources or in the user's numba cache."""
-    kernels = Path(__file__).resolve().parents[2] / "kernels"
-    return any((kernels / "__pycache__").glob("*.nbi"))
 
 
 @contextmanager

@@ -78,19 +78,20 @@ def verdict(name: str) -> str:
 def table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1
 ) -> RenderableType:
-    """Return a table; the first `left` columns are words, the rest are numbers."""
+    """Return a titled table; the first `left` columns are words, the rest are numbers."""
     from rich import box
+    from rich.console import Group
+    from rich.markup import escape
     from rich.table import Table
 
-    made = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
-    )
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(columns):
         word = place < left or name.startswith(("worst", "binds", "note", "verdict"))
         made.add_column(name, justify="left" if word else "right", no_wrap=place < left)
     for row in rows:
         made.add_row(*row)
-    return made
+    # A title of the table's own would be folded to the table's width.
+    return Group(f"[bold]{escape(title)}[/]", made)
 
 
 def origin(header: Mapping[str, Any]) -> str:

@@ -150,10 +150,12 @@ def curve_of(
     names = desk.market.frame.factors.names
     k = names.index(factor)
     now = float(desk.market.frame.factors.level[k])
-    found = [abs(math.log(level / now)) for level in answers if level is not None]
+    below, above = (0.0 if level is None else math.log(level / now) for level in answers)
     # Far answers would press today's price against the axis: three times is the widest view.
-    span = min(max([0.25, *(1.5 * x for x in found)]), math.log(3.0))
-    steps = np.linspace(-span, span, CURVE_POINTS)
+    low = max(min(-0.25, 1.6 * below), -math.log(3.0))
+    high = min(max(0.25, 1.6 * above), math.log(3.0))
+    half = CURVE_POINTS // 2
+    steps = np.concatenate([np.linspace(low, 0.0, half + 1)[:-1], np.linspace(0.0, high, half + 1)])
     mm, im = [], []
     for step in steps:
         multiplier = np.ones(len(names))
@@ -209,14 +211,14 @@ def stress_values(
     worst = int(order[0])
     lost = int(np.nansum(share[:, worst] >= 1.0))
     reading = (
-        f"Rust loses, blue gains, percent of the pool's equity; the whole book loses most in "
+        f"Rust loses, blue gains; the whole book loses most in "
         f"'{names[worst]}', where {lost} of the {len(pools)} pools shown lose all they have; a "
         "dash has no equity or no price."
     )
     return Losses(pools, [names[int(s)] for s in order], share[:, order]), Caption(
         "Losses in the named stress scenarios, worst for the whole book first",
-        "percent of the pool's equity, full revaluation, no scenario weight", source_of(report),
-        reading,
+        "P&L in percent of the pool's equity: full revaluation, no scenario weight",
+        source_of(report), reading,
     )  # fmt: skip
 
 
@@ -238,7 +240,7 @@ def compare_values(report: Report, found: Comparison) -> tuple[Compared, Caption
         else f"{first} ties up least over the whole book; right, where the choice matters most."
     )
     if found.left_out:
-        reading += f" {found.left_out} pools without a price are left out."
+        reading += f" Left out for want of a price: {found.left_out} of {len(report):,} pools."
     names = solvent["account"].to_list()
     return Compared(
         {m: by_method[m]["tied_mm"] for m in found.methods},

@@ -49,8 +49,10 @@ def colour_of(method: str, place: int) -> str:
 
 def draw_compare(compared: Compared, caption: Caption) -> Figure:
     """Draw totals on the left, one dot a method and account on the right."""
-    fig = figure(caption, 11.0, 6.4)
-    cells = body(fig, 0.95, 0.4, 1.45)[0].subgridspec(1, 2, width_ratios=(1.0, 1.35), wspace=0.5)
+    fig = figure(caption, 11.0, 7.0)
+    cells = body(fig, 0.95, 0.4, 1.8, 1.15)[0].subgridspec(
+        1, 2, width_ratios=(1.0, 1.35), wspace=0.5
+    )
     _totals(plain(fig.add_subplot(cells[0])), compared)
     _accounts(plain(fig.add_subplot(cells[1]), "x"), compared)
     return fig
@@ -63,7 +65,10 @@ def _totals(axes: Axes, compared: Compared) -> None:
         axes.bar([place], [im], width=0.68, color=colour, alpha=0.35)
         axes.bar([place], [mm], width=0.68, color=colour)
         axes.text(place, im, money(im), ha="center", va="bottom", size=8.5, color=INK)
-        axes.text(place, mm, money(mm), ha="center", va="top", size=8, color="white")
+        axes.annotate(
+            money(mm), (place, mm), xytext=(0, -4), textcoords="offset points", ha="center",
+            va="top", size=8, color="white",
+        )  # fmt: skip
     names = [name.replace("_", "\n") for name in compared.total_im]
     axes.set_xticks(range(len(names)), names)
     axes.tick_params(axis="x", labelcolor=INK)

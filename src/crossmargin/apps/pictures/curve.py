@@ -54,21 +54,24 @@ def draw_curve(curve: Curve, caption: Caption) -> Figure:
         alpha=0.75, label="buffer at IM",
     )  # fmt: skip
     axes.axhline(0.0, color=INK, linewidth=1.0)
-    low = curve.below if curve.below is not None else levels[0]
-    high = curve.above if curve.above is not None else levels[-1]
-    axes.axvspan(max(low, levels[0]), min(high, levels[-1]), color=GOOD, alpha=0.08, linewidth=0)
+    safe = [value >= 0.0 for value in curve.buffer_mm]
+    axes.fill_between(
+        levels, 0.0, 1.0, where=safe, transform=axes.get_xaxis_transform(), color=GOOD, alpha=0.08,
+        linewidth=0,
+    )  # fmt: skip
+    crossed = "liquidated" if safe[len(safe) // 2] else "restored"
     axes.set_xlim(levels[0], levels[-1])
     axes.margins(y=0.12)
     _mark(axes, curve.now, f"now {curve.now:,.6g}", INK, levels)
     for level in (curve.below, curve.above):
         if level is not None and levels[0] <= level <= levels[-1]:
             move = level / curve.now - 1.0
-            _mark(axes, level, f"liquidated at {level:,.6g} ({move:+.1%})", BAD, levels)
+            _mark(axes, level, f"{crossed} at {level:,.6g} ({move:+.1%})", BAD, levels)
             axes.plot([level], [0.0], "o", color=BAD, markersize=6)
     axes.xaxis.set_major_formatter(_level)
     axes.yaxis.set_major_formatter(money)
     axes.set_xlabel(curve.factor, size=9, color=SOFT)
-    axes.legend(loc="lower right", frameon=False, fontsize=8.5, labelcolor=INK)
+    axes.legend(loc="best", frameon=False, fontsize=8.5, labelcolor=INK)
     return fig
 
 
@@ -81,6 +84,7 @@ def _mark(axes: Axes, level: float, words: str, colour: str, levels: Sequence[fl
         words, (level, 0.985 if top else 0.03), xycoords=("data", "axes fraction"),
         xytext=(-5 if right else 5, 0), textcoords="offset points",
         ha="right" if right else "left", va="top" if top else "bottom", size=8.5, color=colour,
+        bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5},
     )  # fmt: skip
 
 

@@ -48,8 +48,10 @@ class Row:
 
 def draw_danger(rows: Sequence[Row], caption: Caption) -> Figure:
     """Draw the spread of health on the left and the most dangerous pools on the right."""
-    fig = figure(caption, 11.0, 6.4)
-    cells = body(fig, 0.8, 0.5, 1.75)[0].subgridspec(1, 2, width_ratios=(1.15, 1.0), wspace=0.62)
+    fig = figure(caption, 11.0, 6.6)
+    cells = body(fig, 0.8, 0.5, 1.75, 1.15)[0].subgridspec(
+        1, 2, width_ratios=(1.15, 1.0), wspace=0.62
+    )
     _spread(plain(fig.add_subplot(cells[0])), rows)
     _nearest(plain(fig.add_subplot(cells[1]), "x"), rows[:NAMED_MAX])
     return fig

@@ -87,7 +87,7 @@ def draw_frontier(map_: Frontier, caption: Caption) -> Figure:
 
 
 def draw_losses(losses: Losses, caption: Caption) -> Figure:
-    """Draw a heat map, a row a scenario; every cell says its loss in percent of equity."""
+    """Draw a heat map, a row a scenario; every cell says its P&L in percent of equity."""
     n_pools, n_scenarios = losses.share.shape
     head = 0.3 + 0.058 * max((len(short(name)) for name in losses.pools), default=10)
     fig = figure(caption, max(8.5, 4.1 + 0.52 * n_pools), 2.55 + head + 0.27 * n_scenarios)
@@ -112,12 +112,12 @@ def draw_losses(losses: Losses, caption: Caption) -> Figure:
 
 def _write_cells(axes: Axes, values: F64) -> None:
     for row, column in np.ndindex(values.shape):
-        value = float(values[row, column])
+        value = -float(values[row, column])
         if not np.isfinite(value):
             text = "-"
         elif abs(value) >= 9.995:
             text = "> 999" if value > 0 else "< -999"
         else:
-            text = f"{100 * value:.0f}"
+            text = f"{round(100 * value):d}"
         colour = "white" if abs(value) > 0.62 else INK
         axes.text(column, row, text, ha="center", va="center", size=7.5, color=colour)

@@ -69,12 +69,14 @@ def figure(caption: Caption, width: float = 10.0, height: float = 6.0) -> Figure
     return fig
 
 
-def body(fig: Figure, left: float = 0.9, right: float = 0.4, bottom: float = 1.35) -> Any:
+def body(
+    fig: Figure, left: float = 0.9, right: float = 0.4, bottom: float = 1.35, top: float = 0.95
+) -> Any:
     """Return a grid spec of one cell inside the words; margins in inches."""
     width, height = fig.get_size_inches()
     return fig.add_gridspec(
         1, 1, left=left / width, right=1 - right / width, bottom=bottom / height,
-        top=1 - 0.95 / height,
+        top=1 - top / height,
     )  # fmt: skip
 
 
@@ -105,7 +107,7 @@ def money(value: float, _position: object = None) -> str:
 
 def share(value: float, _position: object = None) -> str:
     """Return a fraction as a percentage with as many digits as it needs."""
-    return f"{100 * value:.3g} %"
+    return f"{100 * value:,.0f} %" if abs(value) >= 1.0 else f"{100 * value:.3g} %"
 
 
 def save(fig: Figure, path: Path) -> Path:
