@@ -117,7 +117,7 @@ def _expose(i: int, q: float, items: Items, nets: Nets) -> None:
         return
     nets.net[u] += n
     nets.gross[u] += abs(n)
-    if is_option:
+    if is_option and q < 0.0:
         nets.short_units[u] -= q * items.short_unit[i]
 
 

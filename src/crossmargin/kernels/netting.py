@@ -170,18 +170,40 @@ def _touch(desk: Desk, asset: int, amount: float) -> None:
 
 
 @compiled
+def _take_option(i: int, q: float, items: Items, desk: Desk) -> None:
+    value = q * items.unit_value[i]
+    desk.tally[T_EQUITY] += value
+    if q > 0.0:
+        desk.tally[T_LONG_OPTIONS] += value
+    elif q < 0.0:
+        desk.tally[T_OWES] = 1.0
+
+
+@compiled
 def take_holdings(
     lo: int, hi: int, holdings: Holdings, items: Items, assets: Assets, desk: Desk
 ) -> None:
-    """Sum rows [lo, hi) of one pool into net balances, option values and gains (spec 2.1-2.3)."""
+    """Sum rows [lo, hi) of one pool into net balances, option values and gains (spec 2.1-2.3).
+
+    Rows of one instrument stand together; they are one position at several entry prices.
+    """
     tally = desk.tally
     tally[:] = 0.0
     desk.mtm[:] = 0.0
     desk.counts[0] = 0
-    for h in range(lo, hi):
+    h = lo
+    while h < hi:
         i = holdings.item[h]
-        q = holdings.quantity[h]
-        if q == 0.0:
+        q = pnl = 0.0
+        held = False
+        while h < hi and holdings.item[h] == i:
+            q += holdings.quantity[h]
+            if holdings.quantity[h] != 0.0:
+                held = True
+                if items.futures_like[i]:
+                    pnl += unsettled(items, i, holdings.quantity[h], holdings.entry[h])
+            h += 1
+        if not held:
             continue
         if items.kind[i] == ASSET:
             _touch(desk, i, q)
@@ -190,18 +212,12 @@ def take_holdings(
             tally[T_UNPRICED] = 1.0
             continue
         if items.futures_like[i]:
-            pnl = unsettled(items, i, q, holdings.entry[h])
             settle = items.settle[i]
             _touch(desk, settle, pnl)
             desk.mtm[items.tier[i]] += pnl * assets.price[settle]
             tally[T_OWES] = 1.0
         else:
-            value = q * items.unit_value[i]
-            tally[T_EQUITY] += value
-            if q > 0.0:
-                tally[T_LONG_OPTIONS] += value
-            else:
-                tally[T_OWES] = 1.0
+            _take_option(i, q, items, desk)
         if items.both_pay[i] or q * items.funding[i] > 0.0:
             tally[T_FUNDING] += abs(items.funding[i] * q * items.delta[i])
 
@@ -345,10 +361,11 @@ def owner_totals(
                 i = holdings.item[h]
                 if items.kind[i] == ASSET:
                     net[i] += holdings.quantity[h]
-                elif items.futures_like[i] and not items.bad[i]:
-                    net[items.settle[i]] += unsettled(
-                        items, i, holdings.quantity[h], holdings.entry[h]
-                    )
+                elif items.futures_like[i]:
+                    # At its last good mark, if there ever was one: a pool set aside still owns.
+                    coins = unsettled(items, i, holdings.quantity[h], holdings.entry[h])
+                    if np.isfinite(coins):
+                        net[items.settle[i]] += coins
             for a in range(n_assets):
                 if net[a] > 0.0:
                     out_value[c, a] += net[a]

@@ -106,7 +106,7 @@ class RequirementFrame:
     def _buffer(self, balance: F64, requirement: F64, draw: F64) -> F64:
         # In this order a draw that covers the shortfall leaves exactly 0 (C58).
         buffer = (balance - requirement) + draw
-        return np.where(self.free, np.maximum(buffer, 0.0), buffer)
+        return np.where(self.free & (requirement == 0.0), np.maximum(buffer, 0.0), buffer)
 
     @property
     def charge_mm(self) -> F64:
