@@ -14,8 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossmargin.adapters.files import load_book, load_rulebook, save_book, save_market
+from crossmargin.adapters.files import load_book as _load_book
 from crossmargin.adapters.files import load_market as _load_tables
+from crossmargin.adapters.files import load_rulebook, save_book, save_market
+from crossmargin.api.forked import using_tables
 from crossmargin.api.report import Explanation, Report
 from crossmargin.base.errors import (
     BookInvalid,
@@ -110,6 +112,7 @@ def market_from_tables(
 
     strict  raise MarketInvalid for wrong terms; else such rows are UNPRICED and listed as findings
     """
+    using_tables()
     rules = _rulebook(rulebook)
     frame, findings = compile_market(tables, rules.oracle.stale_s, strict)
     findings += unknown_classes(frame, set(rules.classes))
@@ -122,7 +125,14 @@ def load_market(
     path: str | Path, rulebook: Rulebook | str = DEFAULT_RULEBOOK, strict: bool = False
 ) -> MarketSource:
     """Read a market from .json or a folder of tables (docs/formats.md)."""
+    using_tables()
     return market_from_tables(_load_tables(path), None, rulebook, strict)
+
+
+def load_book(path: str | Path) -> BookTables:
+    """Read a book: .json, a holdings table, or a folder with holdings, pools, orders tables."""
+    using_tables()
+    return _load_book(path)
 
 
 def demo(seed: int = 7, n_accounts: int = 200) -> tuple[BookTables, MarketSource]:
@@ -130,6 +140,7 @@ def demo(seed: int = 7, n_accounts: int = 200) -> tuple[BookTables, MarketSource
     from crossmargin.simulation.books import book
     from crossmargin.simulation.worlds import world
 
+    using_tables()
     made = world(seed, DEMO_AT_NS)
     return book(seed, made, n_accounts), market_from_tables(made.tables, made.history)
 
@@ -158,6 +169,7 @@ def compile_account(
     default = method_named(method or DEFAULT_METHOD).name
     if isinstance(book, BookFrame):
         return (with_method(book, default) if method else book), ()
+    using_tables()
     if isinstance(book, str | Path):
         book = load_book(book)
     elif isinstance(book, Account):

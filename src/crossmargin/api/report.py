@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from crossmargin.api.forked import using_tables
 from crossmargin.base.arrays import F64, I64
 from crossmargin.base.errors import Finding, InputInvalid
 from crossmargin.frames.book import BookFrame, segment_rows, with_method
@@ -110,6 +111,7 @@ class Report:
 
     def to_polars(self) -> pl.DataFrame:
         """Return one row a pool in the order of the book; columns as docs/formats.md."""
+        using_tables()
         frame, book = self.frame, self.book
         account = book.account_of_pool()
         names = np.array(book.method_names, dtype=object)
@@ -265,6 +267,7 @@ class Report:
 
     def greeks(self, account: str | None = None) -> pl.DataFrame:
         """Return delta, gamma (1 %), vega (vol point), theta (day) by pool and factor (5.8)."""
+        using_tables()
         book = self.book
         if account is not None:
             book = select_accounts(book, np.array([self._account_row(account)]))
