@@ -160,7 +160,7 @@ BOOKS = [
     ),
     Case("amount_is_a_word", "book", put(f"{HELD}.ETH", "ten"), InputInvalid, "ETH|balances"),
     Case("amount_has_commas", "book", put(f"{HELD}.ETH", "1,000"), InputInvalid, "balances"),
-    Case("amount_is_true", "book", put(f"{HELD}.ETH", True), InputInvalid, "bool"),
+    Case("amount_is_true", "book", put(f"{HELD}.ETH", True), InputInvalid, "True"),
     Case("amount_is_null", "book", put(f"{HELD}.ETH", None), InputInvalid, "balances"),
     Case(
         "amount_overflows", "book", put(f"{HELD}.ETH", "1e30"), BookInvalid, "at most 1e.18", SHARED

@@ -106,6 +106,7 @@ def test_a_bad_market_raises_or_marks_the_row(case: Case):
         assert isinstance(caught.value, case.error)
         findings = list(caught.value.findings)
     assert case.says == "" or re.search(case.says, "\n".join(map(str, findings)))
+    assert all(finding.where.startswith("market.json") for finding in findings)
     assert all(complete(finding) for finding in findings)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -91,6 +91,7 @@ def market_from_json(data: bytes, source: str = "json") -> MarketTables:
         factors=_table(market.factors, FACTOR_COLUMNS),
         assets=_table(market.assets, ASSET_COLUMNS),
         instruments=_table(market.instruments, INSTRUMENT_COLUMNS),
+        file=source,
     )
 
 
@@ -144,7 +145,8 @@ def _decoded(data: bytes, kind: type[T], source: str) -> T:
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
-        path, found, allowed = _read(str(error))
+        said, hint, allowed = _read(str(error))
+        path, found = _place(data, said, hint)
         raise InputInvalid(f"{source}: {path}", found, allowed, "see docs/formats.md") from None
     except msgspec.DecodeError as error:
         _refuse(source, str(error))
@@ -160,6 +162,30 @@ def _decoded(data: bytes, kind: type[T], source: str) -> T:
         raise
 
 
+def _place(data: bytes, path: str, found: object) -> tuple[str, object]:
+    """Return the path and the value there; the decoder says `[...]` for a key of a mapping."""
+    try:
+        value: Any = msgspec.json.decode(data)
+        for step in re.findall(r"\w+|\.\.\.", path):
+            if step == "...":
+                step = next(key for key, inner in value.items() if not _is_number(inner))
+                path = path.replace("[...]", f".{step}", 1)
+            value = value[int(step)] if isinstance(value, list) else value[step]
+    except (msgspec.DecodeError, LookupError, TypeError, ValueError, StopIteration, RecursionError):
+        return path, found
+    return path, found if isinstance(value, dict | list) else value
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, str):
+        try:
+            Decimal(value)
+        except InvalidOperation:
+            return False
+        return True
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _refuse(source: str, found: str) -> NoReturn:
     raise InputInvalid(source, found, "be one JSON document", "see docs/formats.md")
 
@@ -170,6 +196,8 @@ def _read(message: str) -> tuple[str, str, str]:
     said, path = (at["said"], at["path"]) if at else (message, "$")
     if expected := _EXPECTED.fullmatch(said):
         return path, expected["found"], f"be {expected['allowed']}"
+    if said.startswith("Invalid decimal"):
+        return path, said, "be a decimal number such as 1250.75"
     if field := _FIELD.fullmatch(said):
         if field["what"] == "contains unknown":
             return path, field["name"], "be a known field; take it out or correct its name"

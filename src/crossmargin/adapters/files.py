@@ -75,7 +75,7 @@ def load_market(path: str | Path) -> MarketTables:
         )
     return MarketTables(
         stamp(head.at, f"{path.name}/market.json: at"), head.numeraire, head.source or path.name,
-        factors, assets, instruments, _in_folder(path, "history"),
+        factors, assets, instruments, _in_folder(path, "history"), path.name,
     )  # fmt: skip
 
 

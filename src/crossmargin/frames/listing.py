@@ -70,7 +70,9 @@ _LOAD = re.compile(r"(?P<factor>[^*^\s]+)(?:\^(?P<exponent>[0-9]+(?:\.[0-9]+)?))
 class MarketTables:
     """A market as it was read; docs/formats.md lists the columns.
 
+    source   in words where the numbers come from; reports repeat it
     history  hourly closes, long: ts, factor, close, [low, high, vol]; None where there is none
+    file     what a finding names; the source where there is no file
     """
 
     at_ns: int
@@ -80,6 +82,12 @@ class MarketTables:
     assets: pl.DataFrame
     instruments: pl.DataFrame
     history: pl.DataFrame | None = None
+    file: str = ""
+
+    @property
+    def place(self) -> str:
+        """How findings open."""
+        return self.file or self.source
 
 
 def compile_market(
@@ -95,13 +103,13 @@ def compile_market(
     reference to nothing, an asset without factors) always raises, with every finding.
     """
     if not 0 < tables.at_ns < 2**62:
-        raise InputInvalid(f"{tables.source}: at", tables.at_ns, "be a stamp after 1970 in UTC")
+        raise InputInvalid(f"{tables.place}: at", tables.at_ns, "be a stamp after 1970 in UTC")
     factors, factor_prices, factor_faults = _factors(tables, stale_s)
     assets, asset_prices_found, asset_faults = _assets(tables, factors.names)
     faults = factor_faults + asset_faults
     if faults:
         raise MarketInvalid(faults)
-    listed = conform(tables.instruments, INSTRUMENT_COLUMNS, f"{tables.source}/instruments")
+    listed = conform(tables.instruments, INSTRUMENT_COLUMNS, f"{tables.place}/instruments")
     instruments, price_findings, term_findings = _instruments(tables, listed, assets.names)
     if strict and term_findings:
         raise MarketInvalid(term_findings)
@@ -109,14 +117,14 @@ def compile_market(
         tables.at_ns, tables.numeraire, tables.source, factors, assets, instruments
     )
     market = _with_spot_prices(market)
-    units = _other_units(market)
+    units = _other_units(market, tables.place)
     return market, factor_prices + asset_prices_found + price_findings + term_findings + units
 
 
 def _factors(
     tables: MarketTables, stale_s: float
 ) -> tuple[FactorTable, list[Finding], list[Finding]]:
-    where = f"{tables.source}/factors"
+    where = f"{tables.place}/factors"
     rows = conform(tables.factors, FACTOR_COLUMNS, where)
     _, faults = audit(
         rows,
@@ -138,17 +146,19 @@ def _factors(
     ]  # fmt: skip
     masks, findings = audit(rows, price_rules, where, "factor")
     bad = any_of(masks, len(rows)).to_numpy()
-    level = np.where(masks[0].to_numpy(), np.nan, _floats(rows, "level"))
-    stable = _floats(rows, "stable_price")
-    age = np.nan_to_num(_floats(rows, "age_s"))
+    level_bad, _, width_bad, stable_bad, age_bad, sigma_bad = (mask.to_numpy() for mask in masks)
+    level = np.where(level_bad, np.nan, _floats(rows, "level"))
+    stable = np.where(stable_bad, np.nan, _floats(rows, "stable_price"))
+    width = np.where(width_bad, 0.0, np.nan_to_num(_floats(rows, "half_width")))
+    age = np.where(age_bad, 0.0, np.nan_to_num(_floats(rows, "age_s")))
     status = _codes(rows, "status", STATUS, Status.LIVE)
     status = np.where((age > stale_s) & (status > Status.STALE), Status.STALE, status)
     status = np.where(bad | ~np.isfinite(level), Status.MISSING, status).astype(np.int8)
     table = FactorTable(
         names=_texts(rows, "factor"), kinds=_texts(rows, "kind"), classes=_texts(rows, "class"),
-        level=level, status=status, half_width=np.nan_to_num(_floats(rows, "half_width")),
+        level=level, status=status, half_width=width,
         stable_price=np.where(np.isfinite(stable), stable, level), age_s=age,
-        sigma_daily=_floats(rows, "sigma_daily"),
+        sigma_daily=np.where(sigma_bad, np.nan, _floats(rows, "sigma_daily")),
     )  # fmt: skip
     return table, findings, faults
 
@@ -156,7 +166,7 @@ def _factors(
 def _assets(
     tables: MarketTables, factors: tuple[str, ...]
 ) -> tuple[AssetTable, list[Finding], list[Finding]]:
-    where = f"{tables.source}/assets"
+    where = f"{tables.place}/assets"
     rows = conform(tables.assets, ASSET_COLUMNS, where)
     whole = within("decimals", 0, DECIMALS_MAX) & (read("decimals") % 1 == 0)
     _, faults = audit(
@@ -228,7 +238,7 @@ def _instruments(
     tables: MarketTables, rows: pl.DataFrame, assets: tuple[str, ...]
 ) -> tuple[InstrumentTable, list[Finding], list[Finding]]:
     """Return (table, price findings, term findings); raise for broken structure."""
-    where = f"{tables.source}/instruments"
+    where = f"{tables.place}/instruments"
     _, faults = audit(rows, structure_rules(assets), where, "instrument")
     rows = rows.with_row_index("#index").with_columns(pl.col("payoff").fill_null("linear"))
     based = pl.when(pl.col("payoff") == "inverse").then("underlying").otherwise("quote")
@@ -256,15 +266,20 @@ def _table(rows: pl.DataFrame, bad: np.ndarray, assets: tuple[str, ...]) -> Inst
     known = np.isfinite(forward) | (kind == KindCode.SPOT)
     status = np.where(bad | ~known, Status.MISSING, _codes(rows, "status", STATUS, Status.LIVE))
     rate, size = _floats(rows, "rate"), _floats(rows, "contract_size")
+    # What was refused is not handed on as a number: formulas may rely on strikes above zero.
+    size = np.where(bad | np.isnan(size), 1.0, size)
+    strike, iv, quanto_rate = (
+        np.where(bad, np.nan, _floats(rows, name)) for name in ("strike", "iv", "quanto_rate")
+    )
     return InstrumentTable(
         names=_texts(rows, "instrument"), kind=kind,
         payoff=_codes(rows, "payoff", PAYOFFS, PayoffCode.LINEAR),
         style=_codes(rows, "style", STYLES, 0),
         underlying=_refs(rows, "underlying", row_of), quote=_refs(rows, "quote", row_of),
-        settle=_refs(rows, "settle", row_of), contract_size=np.where(np.isnan(size), 1.0, size),
-        quanto_rate=_floats(rows, "quanto_rate"),
+        settle=_refs(rows, "settle", row_of), contract_size=size,
+        quanto_rate=quanto_rate,
         expiry_ns=rows["#expiry"].fill_null(0).cast(pl.Int64).to_numpy(),
-        strike=_floats(rows, "strike"), forward=forward, iv=_floats(rows, "iv"),
+        strike=strike, forward=forward, iv=iv,
         rate=np.where(option, np.nan_to_num(rate), rate), status=status.astype(np.int8),
         averaged=_floats(rows, "averaged"),
         averaged_share=np.nan_to_num(_floats(rows, "averaged_share")),
@@ -284,7 +299,7 @@ def _with_spot_prices(market: MarketFrame) -> MarketFrame:
     return market
 
 
-def _other_units(market: MarketFrame) -> list[Finding]:
+def _other_units(market: MarketFrame, place: str) -> list[Finding]:
     """Mark MISSING what is priced far from its underlying: cents, thousands, the inverse price."""
     table = market.instruments
     price = asset_prices(market)
@@ -293,7 +308,7 @@ def _other_units(market: MarketFrame) -> list[Finding]:
     far = np.isfinite(ratio) & ((ratio > UNIT_RATIO_MAX) | (ratio * UNIT_RATIO_MAX < 1.0))
     findings = [
         Finding(
-            f"{market.source}/instruments (instrument {table.names[row]}) forward",
+            f"{place}/instruments (instrument {table.names[row]}) forward",
             float(table.forward[row]),
             f"lie within {UNIT_RATIO_MAX:g} times its underlying "
             f"({float(table.forward[row] / ratio[row]):g})",
