@@ -191,14 +191,18 @@ def _assets(
     ]  # fmt: skip
     masks, findings = audit(rows, price_rules, where, "asset")
     scale = np.where(rows["#scale"].is_null().to_numpy(), 1.0, _floats(rows, "scale"))
+    decimals = np.clip(np.nan_to_num(_floats(rows, "decimals")), 0, DECIMALS_MAX)
+    adv, half_spread, venue_total = (
+        np.where(mask.to_numpy(), np.nan, _floats(rows, name))
+        for name, mask in zip(("adv", "half_spread", "venue_total"), masks[1:], strict=True)
+    )
     # A wrong rate, depth or total leaves no price one could stand by: the asset has none.
     scale = np.where(any_of(masks, len(rows)).to_numpy(), np.nan, scale)
     table = AssetTable(
         names=names, asset_classes=_texts(rows, "class"),
-        decimals=np.nan_to_num(_floats(rows, "decimals")).astype(np.int64), scale=scale,
+        decimals=decimals.astype(np.int64), scale=scale,
         load_starts=starts, load_factor=load_factor, load_exponent=load_exponent,
-        adv=_floats(rows, "adv"), half_spread=_floats(rows, "half_spread"),
-        venue_total=_floats(rows, "venue_total"),
+        adv=adv, half_spread=half_spread, venue_total=venue_total,
     )  # fmt: skip
     return table, findings, faults + load_faults
 
