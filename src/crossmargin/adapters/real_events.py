@@ -15,7 +15,7 @@ within the event's days.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -80,12 +80,17 @@ def stress_events(shared: Path, rules: Joint) -> list[EventMoves]:
     return [event_moves(shared, event, rules) for event in EVENTS]
 
 
-def event_moves(shared: Path, event: Event, rules: Joint) -> EventMoves:
-    """Return one event's moves; a print is refused by the same rule as in joint scenarios."""
+def event_moves(shared: Path, event: Event, rules: Joint, to_close: bool = False) -> EventMoves:
+    """Return one event's moves; a print is refused by the same rule as in joint scenarios.
+
+    to_close  measure to the lowest close instead of the lowest low: for comparison only
+    """
     first, last = _stamp(event.first), _stamp(event.last)
     days = (last - first) // (24 * HOUR_NS) + 3
     seen, refused = clean(real_history(shared, last, days), rules.outlier, rules.neighbours)
     window = seen.between(first - HOUR_NS, last)
+    if to_close:
+        window = replace(window, low=window.close)
     coins = [f"{coin}/USD" for coin in (*COINS, *event.failed)]
     column = {factor: k for k, factor in enumerate(window.factors)}
     falls = {f: _falls(window, column[f]) for f in coins if f in column}
