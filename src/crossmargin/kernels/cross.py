@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crossmargin.base.arrays import B1, F64, I32, I64
-from crossmargin.kernels.compiled import compiled
+from crossmargin.kernels.compiled import borrowing, compiled
 from crossmargin.kernels.netting import (
     ASSET,
     CALL,
@@ -86,7 +86,7 @@ def nets(n_slots: int) -> Nets:
     )  # fmt: skip
 
 
-@compiled
+@borrowing
 def tier_charge(notional: float, edge: F64, rate: F64) -> float:
     """Return the marginal-tier charge of a notional >= 0 (spec 16, choice C16)."""
     below = 0.0
@@ -99,7 +99,7 @@ def tier_charge(notional: float, edge: F64, rate: F64) -> float:
     return charge
 
 
-@compiled
+@borrowing
 def _expose(i: int, q: float, items: Items, nets: Nets) -> None:
     """Add a net position of one instrument to its underlying."""
     u = items.slot[i]
@@ -121,7 +121,7 @@ def _expose(i: int, q: float, items: Items, nets: Nets) -> None:
         nets.short_units[u] -= q * items.short_unit[i]
 
 
-@compiled
+@borrowing
 def net_positions(
     lo: int, hi: int, holdings: Holdings, items: Items, slots: Slots, nets: Nets, row: F64
 ) -> None:
@@ -152,27 +152,28 @@ def net_positions(
     row[T_FEE] = fee
 
 
-@compiled
+@borrowing
 def _correlated(nets: Nets, slots: Slots) -> float:
     """Return K: the worst of three correlation matrices (spec 5.2).
 
     N' (rho + 11')/2 N = (Q + (sum N)^2)/2 and N' (rho + I)/2 N = (Q + sum N^2)/2, Q = N' rho N.
     """
-    q = 0.0
+    pairs = 0.0
     total = 0.0
     squares = 0.0
-    n = nets.counts[0]
-    for a in range(n):
+    for a in range(nets.counts[0]):
         u = nets.touched[a]
-        total += nets.margin[u]
-        squares += nets.margin[u] ** 2
-        for b in range(n):
+        m = nets.margin[u]
+        total += m
+        squares += m * m
+        for b in range(a):
             w = nets.touched[b]
-            q += nets.margin[u] * slots.rho[u, w] * nets.margin[w]
+            pairs += m * slots.rho[u, w] * nets.margin[w]
+    q = squares + 2.0 * pairs  # rho is symmetric, with ones on the diagonal
     return np.sqrt(max(0.0, max(q, max(0.5 * (q + total * total), 0.5 * (q + squares)))))
 
 
-@compiled
+@borrowing
 def net_underlyings(slots: Slots, nets: Nets, row: F64) -> None:
     """Turn exposures by underlying into the pool's terms (spec 5.2)."""
     for c in range(C_SUM, C_MINIMUM_IM + 1):
@@ -196,7 +197,7 @@ def net_underlyings(slots: Slots, nets: Nets, row: F64) -> None:
     row[C_FLOOR] = slots.rates[R_FLOOR] * row[C_SUM]
 
 
-@compiled
+@borrowing
 def margin_pool(
     pool: int, holdings: Holdings, items: Items, assets: Assets, slots: Slots, desk: Desk,
     nets: Nets, row: F64,
@@ -207,7 +208,8 @@ def margin_pool(
     take_balances(holdings.account[pool], assets, desk)
     if assets.uncertain[0] and desk.tally[T_OWES] > 0.0:  # C60
         take_uncertainty(lo, hi, holdings, items, assets, desk, slots.underlying)
-    row[:N_TALLY] = desk.tally
+    for t in range(N_TALLY):
+        row[t] = desk.tally[t]
     if desk.tally[T_UNPRICED] > 0.0:
         row[:] = np.nan
         row[T_UNPRICED] = 1.0

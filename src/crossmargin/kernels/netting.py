@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crossmargin.base.arrays import B1, F64, I8, I32, I64
-from crossmargin.kernels.compiled import compiled
+from crossmargin.kernels.compiled import borrowing, compiled
 
 # Places of a pool's tally.
 T_UNPRICED, T_EQUITY, T_COUNTED, T_HAIRCUT_MM, T_HAIRCUT_IM = 0, 1, 2, 3, 4
@@ -114,8 +114,10 @@ class Assets(NamedTuple):
 class Desk(NamedTuple):
     """Scratch of one thread: sized by the market, wiped by the lists of what was touched.
 
-    balance (N,) net balance; touched (N,) the assets in order of touch; counts (2,) how many
-    mtm (N_TIERS,); exposure (K,); counted (N,) counted quantity of a touched asset
+    balance (N,) net balance; touched (N,) the assets in order of touch
+    mtm (N_TIERS,); counted (N,) counted quantity of a touched asset
+    exposure (K,) of the factors touched; factors (K,) which, in order of touch
+    counts (2,) how many assets and factors
     """
 
     balance: F64
@@ -124,6 +126,8 @@ class Desk(NamedTuple):
     counts: I64
     mtm: F64
     exposure: F64
+    exposed: B1
+    factors: I32
     counted: F64
     tally: F64
 
@@ -133,12 +137,13 @@ def desk(n_assets: int, n_factors: int) -> Desk:
     """Return fresh scratch for one thread."""
     return Desk(
         np.zeros(n_assets), np.zeros(n_assets, np.bool_), np.zeros(n_assets, np.int32),
-        np.zeros(2, np.int64), np.zeros(N_TIERS), np.zeros(n_factors), np.zeros(n_assets),
+        np.zeros(2, np.int64), np.zeros(N_TIERS), np.zeros(n_factors),
+        np.zeros(n_factors, np.bool_), np.zeros(n_factors, np.int32), np.zeros(n_assets),
         np.zeros(N_TALLY),
     )  # fmt: skip
 
 
-@compiled
+@borrowing
 def kept_value(value: float, lo: int, hi: int, edge: F64, keep: F64) -> float:
     """Return what marginal brackets [lo, hi) keep of `value` >= 0 (spec 3.1)."""
     below = 0.0
@@ -151,7 +156,7 @@ def kept_value(value: float, lo: int, hi: int, edge: F64, keep: F64) -> float:
     return kept
 
 
-@compiled
+@borrowing
 def unsettled(items: Items, i: int, quantity: float, entry: float) -> float:
     """Return the P&L of a position in coins of its settlement asset (spec 2.1)."""
     if items.inverse[i]:
@@ -159,7 +164,7 @@ def unsettled(items: Items, i: int, quantity: float, entry: float) -> float:
     return quantity * items.scale[i] * (items.mark[i] - entry)
 
 
-@compiled
+@borrowing
 def _touch(desk: Desk, asset: int, amount: float) -> None:
     if not desk.seen[asset]:
         desk.seen[asset] = True
@@ -169,7 +174,7 @@ def _touch(desk: Desk, asset: int, amount: float) -> None:
     desk.balance[asset] += amount
 
 
-@compiled
+@borrowing
 def _take_option(i: int, q: float, items: Items, desk: Desk) -> None:
     value = q * items.unit_value[i]
     desk.tally[T_EQUITY] += value
@@ -179,7 +184,7 @@ def _take_option(i: int, q: float, items: Items, desk: Desk) -> None:
         desk.tally[T_OWES] = 1.0
 
 
-@compiled
+@borrowing
 def take_holdings(
     lo: int, hi: int, holdings: Holdings, items: Items, assets: Assets, desk: Desk
 ) -> None:
@@ -222,7 +227,7 @@ def take_holdings(
             tally[T_FUNDING] += abs(items.funding[i] * q * items.delta[i])
 
 
-@compiled
+@borrowing
 def _owner_value(assets: Assets, account: int, asset: int, own: float) -> float:
     for j in range(assets.owner_starts[account], assets.owner_starts[account + 1]):
         if assets.owner_asset[j] == asset:
@@ -230,7 +235,7 @@ def _owner_value(assets: Assets, account: int, asset: int, own: float) -> float:
     return own
 
 
-@compiled
+@borrowing
 def _take_held(value: float, a: int, account: int, assets: Assets, desk: Desk) -> None:
     tally = desk.tally
     first, last = assets.edge_starts[a], assets.edge_starts[a + 1]
@@ -251,7 +256,7 @@ def _take_held(value: float, a: int, account: int, assets: Assets, desk: Desk) -
     tally[T_HAIRCUT_IM] += value - value * kept * (1.0 - assets.market_im[a])
 
 
-@compiled
+@borrowing
 def take_balance(a: int, account: int, assets: Assets, desk: Desk) -> None:
     """Value one net balance: equity, haircut loss or debt surcharge (spec 2.3, 3.1-3.6)."""
     tally = desk.tally
@@ -274,7 +279,7 @@ def take_balance(a: int, account: int, assets: Assets, desk: Desk) -> None:
     tally[T_MARKET_MM] -= value * assets.debt_market[a]
 
 
-@compiled
+@borrowing
 def take_balances(account: int, assets: Assets, desk: Desk) -> None:
     """Value the net balances of a pool, then hold back part of unsettled gains (spec 3.4)."""
     tally = desk.tally
@@ -308,13 +313,19 @@ def itemise(
     return own.counts[0]
 
 
-@compiled
+@borrowing
 def _expose(desk: Desk, assets: Assets, a: int, value: float) -> None:
     for j in range(assets.load_starts[a], assets.load_starts[a + 1]):
-        desk.exposure[assets.load_factor[j]] += value * assets.load_exponent[j]
+        k = assets.load_factor[j]
+        if not desk.exposed[k]:
+            desk.exposed[k] = True
+            desk.factors[desk.counts[1]] = k
+            desk.counts[1] += 1
+            desk.exposure[k] = 0.0
+        desk.exposure[k] += value * assets.load_exponent[j]
 
 
-@compiled
+@borrowing
 def take_uncertainty(
     lo: int, hi: int, holdings: Holdings, items: Items, assets: Assets, desk: Desk,
     underlying: I32,
@@ -323,7 +334,7 @@ def take_uncertainty(
 
     underlying  (n_items,) asset row of each instrument's underlying
     """
-    desk.exposure[:] = 0.0
+    desk.counts[1] = 0
     for j in range(desk.counts[0]):
         a = desk.touched[j]
         if desk.balance[a] < 0.0 or not assets.bad[a]:
@@ -336,8 +347,10 @@ def take_uncertainty(
                 value = holdings.quantity[h] * items.unit_value[i]
                 _expose(desk, assets, items.settle[i], value)
     total = 0.0
-    for k in range(len(desk.exposure)):
+    for j in range(desk.counts[1]):
+        k = desk.factors[j]
         x = desk.exposure[k]
+        desk.exposed[k] = False
         total += max(0.0, max(x * assets.down[k], -x * assets.up[k]))
     desk.tally[T_UNCERTAINTY] = total
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crossmargin.base.arrays import B1, F64, I32, I64
-from crossmargin.kernels.compiled import compiled
+from crossmargin.kernels.compiled import borrowing, compiled
 from crossmargin.kernels.netting import (
     ASSET,
     CALL,
@@ -34,7 +34,7 @@ from crossmargin.kernels.netting import (
     take_uncertainty,
     unsettled,
 )
-from crossmargin.kernels.tails import tail_mean
+from crossmargin.kernels.tails import pool_row, tail_mean
 
 # Places of a pool's row after the tally, all at MM.
 P_TAIL, P_STRESS, P_SCAN_MAX, P_SCAN_SUM = range(N_TALLY, N_TALLY + 4)
@@ -101,7 +101,9 @@ class Bench(NamedTuple):
     losses (J,)          joint losses; tail_row, tail_loss, tail_weight: the worst of them
     place (K,)           1 + row of a touched factor in grid, 0 untouched; factors (K,) the list
     grid (K, G); by_factor (K, 7): places B_*
-    tenor_delta, tenor_vega (T,), tenors (T,) touched list, seen (T,); counts (2,)
+    tenor_delta, tenor_vega (T,), tenors (T,) touched list, seen (T,)
+    leg_item, leg_quantity (L,)  what the risk array sums: counted collateral, debts, positions
+    counts (3,)          how many factors, tenors and legs
     """
 
     risk: F64
@@ -118,6 +120,8 @@ class Bench(NamedTuple):
     tenor_vega: F64
     tenors: I32
     seen: B1
+    leg_item: I32
+    leg_quantity: F64
     counts: I64
 
 
@@ -125,8 +129,8 @@ B_SPOT, B_GROSS, B_NET, B_RATED, B_SHORT, B_VEGA_ABS, B_VEGA_NET = range(7)
 
 
 @compiled
-def bench(rows: Rows, n_tenors: int) -> Bench:
-    """Return fresh scratch for one thread."""
+def bench(rows: Rows, n_tenors: int, n_legs: int) -> Bench:
+    """Return fresh scratch for one thread and pools of at most `n_legs` legs."""
     n_factors, n_grid = rows.grid_weight.shape
     n_full, n_tail = rows.full.shape[1], rows.tail_rows[0]
     return Bench(
@@ -135,11 +139,12 @@ def bench(rows: Rows, n_tenors: int) -> Bench:
         np.zeros(n_factors, np.int64), np.zeros(n_factors, np.int32),
         np.zeros((n_factors, n_grid)), np.zeros((n_factors, 7)),
         np.zeros(n_tenors), np.zeros(n_tenors), np.zeros(n_tenors, np.int32),
-        np.zeros(n_tenors, np.bool_), np.zeros(2, np.int64),
+        np.zeros(n_tenors, np.bool_), np.zeros(n_legs, np.int32), np.zeros(n_legs),
+        np.zeros(3, np.int64),
     )  # fmt: skip
 
 
-@compiled
+@borrowing
 def _factor_place(k: int, bench: Bench) -> int:
     if bench.place[k] == 0:
         at = bench.counts[0]
@@ -151,23 +156,21 @@ def _factor_place(k: int, bench: Bench) -> int:
     return bench.place[k] - 1
 
 
-@compiled
-def _add_rows(i: int, x: float, risk: F64, rows: Rows, bench: Bench, scan: bool) -> None:
-    """Add x units of item i to the risk array and, if asked, to the one-factor scans."""
-    unit = rows.full[i]
-    for s in range(len(risk)):
-        risk[s] += x * unit[s]
-    if not scan:
-        return
+@borrowing
+def _take_leg(i: int, x: float, rows: Rows, bench: Bench) -> None:
+    """List x units of item i as a leg of the risk array and add them to the one-factor scans."""
+    n = bench.counts[2]
+    bench.leg_item[n] = i
+    bench.leg_quantity[n] = x
+    bench.counts[2] = n + 1
     for d in range(rows.grid_starts[i], rows.grid_starts[i + 1]):
-        at = _factor_place(rows.grid_factor[d], bench)
-        line = bench.grid[at]
+        line = bench.grid[_factor_place(rows.grid_factor[d], bench)]
         unit = rows.grid_rows[d]
         for g in range(len(line)):
             line[g] += x * unit[g]
 
 
-@compiled
+@borrowing
 def _take_position(i: int, q: float, items: Items, extras: Extras, bench: Bench, row: F64) -> None:
     """Book one net instrument position into size, fee, tenor and short-option terms."""
     n = q * items.delta[i]
@@ -191,47 +194,43 @@ def _take_position(i: int, q: float, items: Items, extras: Extras, bench: Bench,
     row[P_SIZE] += size * min(extras.range_[i], cost)
 
 
-@compiled
-def _fold(
-    pool: int, late: bool, risk: F64, holdings: Holdings, items: Items, rows: Rows, bench: Bench
-) -> bool:
-    """Add the positions that settle late (or soon) to `risk`; say whether any other stayed out."""
-    left = False
+@borrowing
+def _take_legs(
+    pool: int, soon: bool, holdings: Holdings, items: Items, rows: Rows, bench: Bench
+) -> None:
+    """List the positions that settle within the margin period, or those that do not."""
     for h in range(holdings.pool_starts[pool], holdings.pool_starts[pool + 1]):
         i = holdings.item[h]
-        if items.kind[i] == ASSET or holdings.quantity[h] == 0.0:
-            continue
-        if rows.expires[i] == late:
-            left = True
-            continue
-        _add_rows(i, holdings.quantity[h], risk, rows, bench, True)
-    return left
+        if items.kind[i] != ASSET and holdings.quantity[h] != 0.0 and rows.expires[i] == soon:
+            _take_leg(i, holdings.quantity[h], rows, bench)
 
 
-@compiled
+@borrowing
 def risk_array(
     pool: int, holdings: Holdings, items: Items, assets: Assets, rows: Rows, desk: Desk,
     bench: Bench,
 ) -> bool:  # fmt: skip
     """Fill bench.risk and the scans; bench.settled too where the answer is True (spec 5.7)."""
-    bench.risk[:] = 0.0
     for j in range(desk.counts[0]):
         a = desk.touched[j]
         if desk.counted[a] == 0.0:
             continue
-        _add_rows(a, desk.counted[a], bench.risk, rows, bench, True)
+        _take_leg(a, desk.counted[a], rows, bench)
         for load in range(assets.load_starts[a], assets.load_starts[a + 1]):
             at = _factor_place(assets.load_factor[load], bench)
             value = desk.counted[a] * assets.price[a] * assets.load_exponent[load]
             bench.by_factor[at, B_SPOT] += value
-    if not _fold(pool, True, bench.risk, holdings, items, rows, bench):
-        return False
-    bench.settled[:] = bench.risk
-    _fold(pool, False, bench.risk, holdings, items, rows, bench)
-    return True
+    _take_legs(pool, False, holdings, items, rows, bench)
+    n_late = bench.counts[2]
+    _take_legs(pool, True, holdings, items, rows, bench)
+    n_legs = bench.counts[2]
+    pool_row(bench.risk, rows.full, bench.leg_item, bench.leg_quantity, 0, n_legs)
+    if n_late < n_legs:
+        pool_row(bench.settled, rows.full, bench.leg_item, bench.leg_quantity, 0, n_late)
+    return n_late < n_legs
 
 
-@compiled
+@borrowing
 def _tail(risk: F64, rows: Rows, extras: Extras, bench: Bench, row: F64) -> None:
     """Joint tail and named stress of one risk array; keep the worse (spec 5.3)."""
     n_joint = len(rows.probability)
@@ -251,7 +250,7 @@ def _tail(risk: F64, rows: Rows, extras: Extras, bench: Bench, row: F64) -> None
             row[P_STRESS], row[P_STRESS_CODE] = loss, s
 
 
-@compiled
+@borrowing
 def _scans(rows: Rows, extras: Extras, bench: Bench, row: F64) -> None:
     """Worst weighted loss of each factor's scan, short options floored (spec 5.3)."""
     n_full = len(bench.risk)
@@ -273,7 +272,7 @@ def _scans(rows: Rows, extras: Extras, bench: Bench, row: F64) -> None:
             row[P_SCAN_MAX], row[P_SCAN_CODE] = scan, code
 
 
-@compiled
+@borrowing
 def _tenor_terms(extras: Extras, bench: Bench, row: F64) -> None:
     """Basis and vega: what tenors of one underlying do not share (spec 5.4, C20, C21)."""
     for j in range(bench.counts[1]):
@@ -293,7 +292,7 @@ def _tenor_terms(extras: Extras, bench: Bench, row: F64) -> None:
         row[P_VEGA] += extras.rates[E_VEGA] * (by[B_VEGA_ABS] - abs(by[B_VEGA_NET]))
 
 
-@compiled
+@borrowing
 def scan_pool(
     pool: int, holdings: Holdings, items: Items, extras: Extras, assets: Assets, rows: Rows,
     desk: Desk, bench: Bench, row: F64,
@@ -329,7 +328,11 @@ def portfolio_pools(
     NaN in every place but T_UNPRICED where a pool cannot be priced (spec 2.5).
     """
     own = desk(len(assets.price), len(assets.down))
-    own_bench = bench(rows, len(extras.tenor_rate))
+    most = 0
+    for pool in range(lo, hi):
+        most = max(most, holdings.pool_starts[pool + 1] - holdings.pool_starts[pool])
+    # A position can add an asset its pool does not hold: the one it settles in.
+    own_bench = bench(rows, len(extras.tenor_rate), 2 * most + 1)
     for pool in range(lo, hi):
         row = out[pool - lo]
         first, last = holdings.pool_starts[pool], holdings.pool_starts[pool + 1]
@@ -341,11 +344,12 @@ def portfolio_pools(
             row[:] = np.nan
             row[T_UNPRICED] = 1.0
             continue
-        row[:N_TALLY] = own.tally
+        for t in range(N_TALLY):
+            row[t] = own.tally[t]
         scan_pool(pool, holdings, items, extras, assets, rows, own, own_bench, row)
 
 
-@compiled
+@borrowing
 def full_pnl(pool: int, holdings: Holdings, items: Items, rows: Rows, first: int, pnl: F64) -> None:
     """Fill pnl with one pool's P&L at full quantities in scenarios first, first + 1, ...
 
