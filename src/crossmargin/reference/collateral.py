@@ -14,6 +14,7 @@ import math
 from collections.abc import Mapping
 
 from crossmargin.domain.rulebook import Bracket, RiskClass
+from crossmargin.reference.brackets import counted as counted_in
 from crossmargin.reference.plain import Level, PlainMarket
 from crossmargin.reference.valuation import Valued, delta_notional, first_factor, is_bad, price
 
@@ -82,11 +83,7 @@ def average(steps: Schedule, value: float) -> float:
     """Counted value under marginal brackets over held value; the first fraction at nothing."""
     if value <= 0.0:
         return steps[0][1]
-    total, low = 0.0, 0.0
-    for up_to, fraction in steps:
-        total += max(0.0, min(value, up_to) - low) * fraction
-        low = up_to
-    return total / value
+    return counted_in(value, steps) / value
 
 
 def brackets(rows: tuple[Bracket, ...], level: Level) -> Schedule:
@@ -162,7 +159,7 @@ def gains(market: PlainMarket, pool: Valued, level: Level) -> float:
     )
 
 
-def exposure(market: PlainMarket, pool: Valued) -> dict[str, float]:
+def exposure(market: PlainMarket, pool: Valued, bad_too: bool = False) -> dict[str, float]:
     """C12, C51, C56: d E / d ln level of every factor, everything in full."""
     delta: dict[str, float] = {}
 
@@ -171,7 +168,7 @@ def exposure(market: PlainMarket, pool: Valued) -> dict[str, float]:
             delta[factor] = delta.get(factor, 0.0) + exponent * amount
 
     for asset, quantity in pool.balance.items():
-        if not is_bad(market, asset):  # C56
+        if bad_too or not is_bad(market, asset):  # C56
             add(asset, quantity * price(market, asset))
     for name, held in pool.position.items():
         terms = market.instruments[name]

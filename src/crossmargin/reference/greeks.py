@@ -1,7 +1,7 @@
-"""Greeks of a pool: USD per 1 %, per vol point and per day, by underlying (spec 5.8).
+"""Greeks of a pool: USD per 1 %, per vol point and per day, by factor (spec 5.8).
 
 In     a valued pool and the market.
-Out    delta, gamma, vega and theta, each a mapping of underlying asset to numeraire.
+Out    delta, gamma, vega and theta, each a mapping of factor to numeraire.
 Owns   units: delta and gamma per 1 % move, vega per point (0.01), theta per day.
 Never  prices with other formulas than valuation does.
 Signs  + gains; theta of a long option is negative.
@@ -11,10 +11,10 @@ Spec   docs/spec/05-requirement.md
 from __future__ import annotations
 
 from crossmargin.reference import black
+from crossmargin.reference.collateral import exposure
 from crossmargin.reference.plain import PlainInstrument, PlainMarket
 from crossmargin.reference.valuation import (
     Valued,
-    delta_notional,
     discount,
     forward,
     open_part,
@@ -29,22 +29,21 @@ NAMES = ("delta", "gamma", "vega", "theta")
 
 
 def greeks(market: PlainMarket, pool: Valued) -> dict[str, dict[str, float]]:
-    """Sums over positions, balances counting one delta each in their own asset."""
+    """Delta is d E / d ln level: unsettled P&L held in a coin moves with the coin (2.1)."""
     found: dict[str, dict[str, float]] = {name: {} for name in NAMES}
-
-    def add(name: str, asset: str, amount: float) -> None:
-        found[name][asset] = found[name].get(asset, 0.0) + amount
-
-    for asset, quantity in pool.balance.items():
-        if market.assets[asset].loads:
-            add("delta", asset, 0.01 * quantity * price(market, asset))
+    everything = exposure(market, pool, bad_too=True)
+    found["delta"] = {factor: 0.01 * amount for factor, amount in everything.items()}
     for name, held in pool.position.items():
-        terms = market.instruments[name]
-        q, k = held.quantity, terms.underlying
-        add("delta", k, 0.01 * q * delta_notional(market, terms))
-        add("gamma", k, q * gamma_notional(market, terms) * 0.01 * 0.01)
-        add("vega", k, 0.01 * q * vega(market, terms))
-        add("theta", k, q * theta(market, terms) / 365.0)
+        terms, q = market.instruments[name], held.quantity
+        unit = {
+            "gamma": gamma_notional(market, terms) * 0.01 * 0.01,
+            "vega": 0.01 * vega(market, terms),
+            "theta": theta(market, terms) / 365.0,
+        }
+        for factor, exponent in market.assets[terms.underlying].loads:
+            for greek, amount in unit.items():
+                table = found[greek]
+                table[factor] = table.get(factor, 0.0) + exponent * q * amount
     return found
 
 

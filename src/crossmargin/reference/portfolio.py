@@ -18,6 +18,7 @@ from crossmargin.reference.addons import short_minimum
 from crossmargin.reference.collateral import phi
 from crossmargin.reference.plain import HOUR_NS, PlainMarket
 from crossmargin.reference.scenarios import grid, joint, stress
+from crossmargin.reference.tails import expected_shortfall
 from crossmargin.reference.valuation import (
     Scenario,
     Valued,
@@ -51,7 +52,7 @@ def core(market: PlainMarket, pool: Valued) -> Core:
     shorter = without_expiring(market, quantities)
     rules = market.rulebook.margin
     es, es_name, es_loss = _worse(
-        *(joint_es(market, q, 1.0 - rules.alpha) for q in (quantities, shorter))
+        *(joint_es(market, q, rules.alpha) for q in (quantities, shorter))
     )
     st, st_name, _ = _worse(*(worst(market, q, stress(market)) for q in (quantities, shorter)))
     scans = {}
@@ -124,27 +125,16 @@ def worst(
 
 
 def joint_es(
-    market: PlainMarket, quantities: dict[str, float], tail: float
+    market: PlainMarket, quantities: dict[str, float], alpha: float
 ) -> tuple[float, str, float]:
-    """5.0: (1 / tail) x the worst losses until their probability reaches tail, the last in part."""
+    """5.0: expected shortfall of the joint losses, and the worst of them."""
     rows = joint(market)
-    losses = [(-pnl(market, quantities, scenario), p) for p, scenario in rows]
+    losses = [-pnl(market, quantities, scenario) for _, scenario in rows]
     if not losses:
         return 0.0, "", 0.0
-    order = sorted(range(len(losses)), key=lambda i: (-losses[i][0], i))
-    return expected_shortfall(losses, tail), rows[order[0]][1].name, losses[order[0]][0]
-
-
-def expected_shortfall(losses: list[tuple[float, float]], tail: float) -> float:
-    """5.0; ties by row."""
-    left, total = tail, 0.0
-    for i in sorted(range(len(losses)), key=lambda i: (-losses[i][0], i)):
-        taken = min(left, losses[i][1])
-        total += losses[i][0] * taken
-        left -= taken
-        if left <= 0.0:
-            break
-    return total / tail
+    es, tail = expected_shortfall(losses, [p for p, _ in rows], alpha)
+    worst_row = tail[0][0]
+    return es, rows[worst_row][1].name, losses[worst_row]
 
 
 def touched(market: PlainMarket, quantities: dict[str, float]) -> list[str]:

@@ -21,7 +21,7 @@ from crossmargin.reference.valuation import Valued, price
 def wrong_way(market: PlainMarket, pool: Valued, requirement: float) -> float:
     """max(0, joint ES at full quantities - market haircuts - requirement before add-ons)."""
     quantities = {**pool.balance, **{name: p.quantity for name, p in pool.position.items()}}
-    loss, _, _ = joint_es(market, quantities, 1.0 - market.rulebook.margin.alpha)
+    loss, _, _ = joint_es(market, quantities, market.rulebook.margin.alpha)
     cover = math.fsum(max(0.0, v) for v in pool.option_value.values())
     for asset, quantity in pool.balance.items():
         value = quantity * price(market, asset)
