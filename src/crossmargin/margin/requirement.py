@@ -122,7 +122,7 @@ class RequirementFrame:
     def margin_ratio(self) -> F64:
         """Q_MM / E: 0 where nothing is charged, inf where equity is gone (spec 6)."""
         equity, charge = self.equity + self.draw_mm, self.charge_mm
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             quotient = charge / equity
         gone = (equity < 0.0) | ((equity == 0.0) & (charge > 0.0))
         answer = np.where(gone, np.inf, np.where(charge == 0.0, 0.0, quotient))
@@ -135,7 +135,7 @@ class RequirementFrame:
 
 def ratio(equity: F64, charge: F64) -> F64:
     """Return health: equity / charge with the conventions of spec 6; NaN where unknown."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         quotient = equity / charge
     free = np.where(equity < 0.0, -np.inf, np.inf)
     answer = np.where(charge == 0.0, free, quotient)
