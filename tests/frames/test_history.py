@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin.base.errors import MarketInvalid
-from crossmargin.frames.history import FIELDS, HOUR_NS, HistoryFrame, clean, history_from_table
+from crossmargin.frames.history import (
+    FIELDS,
+    HOUR_NS,
+    HistoryFrame,
+    clean,
+    history_from_table,
+    history_to_table,
+)
 
 NAN = float("nan")
 
@@ -117,6 +124,14 @@ def test_a_long_table_becomes_a_history():
     np.testing.assert_equal(got.close, [[NAN, 1.0], [3.0, NAN]])  # a price is above zero
     np.testing.assert_equal(got.low, [[NAN, 0.5], [3.0, NAN]])
     assert got.vol is None
+
+
+def test_a_history_written_and_read_is_the_same():
+    history = bars([8.0, NAN, 7.0], low=[7.5, NAN, NAN], high=[9.0, NAN, 8.0])
+    got = history_from_table(history_to_table(history))
+    assert got.ts_ns.tolist() == [HOUR_NS, 3 * HOUR_NS]  # an hour nobody traded has no row
+    assert got.close[:, 0].tolist() == [8.0, 7.0]
+    assert got.low[:, 0].tolist() == [7.5, 7.0]
 
 
 @pytest.mark.parametrize("stamps", [["soon", "1970-01-02"], ["1970-01-02", "1970-01-02"]])

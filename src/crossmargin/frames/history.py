@@ -134,6 +134,23 @@ def history_from_table(table: pl.DataFrame, source: str = "history") -> HistoryF
     )  # fmt: skip
 
 
+def history_to_table(history: HistoryFrame) -> pl.DataFrame:
+    """Return the history as the long table `history_from_table` reads, without missing closes.
+
+    The second source is not part of a table: write a cleaned history.
+    """
+    row, column = np.nonzero(np.isfinite(history.close))
+    names = pl.Series(history.factors, dtype=pl.String)
+    columns = {
+        "ts": pl.Series(history.ts_ns[row]).cast(pl.Datetime("ns", "UTC")),
+        "factor": names.gather(column),
+        **{name: getattr(history, name)[row, column] for name in FIELDS},
+    }
+    if history.vol is not None:
+        columns["vol"] = history.vol[row, column]
+    return pl.DataFrame(columns).with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
 def clean(
     history: HistoryFrame, outlier: float, neighbours: float
 ) -> tuple[HistoryFrame, tuple[RefusedPrint, ...]]:

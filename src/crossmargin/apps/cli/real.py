@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from crossmargin.apps.cli.outcome import Exit, complain, to_json
+from cyclopts import Parameter
+
+from crossmargin.apps.cli.outcome import Exit, complain, said, to_json
 from crossmargin.apps.cli.progress import each, working
 
 if TYPE_CHECKING:
@@ -23,27 +25,45 @@ if TYPE_CHECKING:
 BOOKS = ("compound", "hyperliquid", "aave", "deribit")
 HOURS = ("2022-06-13T12:00Z", "2025-10-10T21:00Z", "2026-01-28T18:00Z")
 CHAIN_HOUR = "2026-01-15T18:00Z"
+RULEBOOK = "prime-24h"
 TAIL = 0.01
 
 
 def real(
-    shared: Path, at: str | None = None, book: str = "all", rulebook: str = "prime-24h",
-    events: bool = False, json: bool = False,
-) -> int:  # fmt: skip
-    """Show a market of the data folder at an hour, and the real books beside what was stated.
+    *,
+    shared: Path,
+    at: str | None = None,
+    book: str = "all",
+    events: Annotated[bool, Parameter(negative="")] = False,
+    save: Path | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Show markets of the data folder, and real books beside what their venues stated.
 
-    shared    the data folder
-    at        an hour in UTC such as 2022-06-13T12:00Z; None: three hours worth seeing
-    book      all, none, compound, hyperliquid, aave or deribit
-    events    recompute the named stress events and print them as they stand in the rulebook
+    Parameters
+    ----------
+    shared
+        The data folder.
+    at
+        An hour in UTC such as 2022-06-13T12:00Z; without it three hours worth seeing.
+    book
+        all, none, compound, hyperliquid, aave or deribit.
+    events
+        Also measure the named stress events and print them as the rulebook has them.
+    save
+        Write the market of --at into this folder, for --market of the other commands.
+    json
+        Print the answer as JSON.
     """
     if book not in (*BOOKS, "all", "none"):
         return complain(f"--book: found {book!r}, must be one of all, none, {', '.join(BOOKS)}")
+    if save is not None and at is None:
+        return complain("--save: found no --at, must know which hour; give --at")
     if not (shared / "data").is_dir():
         return complain(f"{shared}: must be the data folder: a folder that holds data/")
     from crossmargin.api import load_rulebook
 
-    rules = load_rulebook(rulebook)
+    rules = load_rulebook(RULEBOOK)
     chosen = () if book == "none" else BOOKS if book == "all" else (book,)
     answer: dict[str, Any] = {"rulebook": f"{rules.name} {rules.version}"}
     with working("markets", json):
@@ -54,11 +74,25 @@ def real(
     answer["books"] = [_as_dict(comparison) for comparison in found]
     if events:
         answer["events"] = _events(shared, rules)
+    if save is not None and at is not None:
+        save_real_market(shared, stamp(at), rules, save)
+        said(save)
     if json:
         print(to_json(answer))
     else:
         _show(answer, found)
     return Exit.OK
+
+
+def save_real_market(shared: Path, at_ns: int, rules: Rulebook, folder: Path) -> None:
+    """Write the market of an hour with its cleaned history as a folder of tables."""
+    from crossmargin.adapters.real_market import real_market
+    from crossmargin.api import save_market
+    from crossmargin.frames.history import clean, history_to_table
+
+    tables, history = real_market(shared, at_ns)
+    cleaned, _ = clean(history, rules.joint.outlier, rules.joint.neighbours)
+    save_market(replace(tables, history=history_to_table(cleaned)), folder)
 
 
 def stamp(text: str) -> int:
