@@ -139,7 +139,8 @@ def test_two_books_together_never_cost_more(tail, random):  # the reason for thi
     assert together <= apart + 1e-5
 
 
-@given(tails(), st.floats(0.0, 1e6))
+# Factors so small that products are subnormal have no relative precision to compare.
+@given(tails(), st.just(0.0) | st.floats(1e-12, 1e6))
 def test_es_grows_in_proportion(tail, factor):  # law 16
     losses, probability, alpha = tail
     es = expected_shortfall(losses, probability, alpha)[0]

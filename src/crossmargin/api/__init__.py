@@ -39,7 +39,7 @@ from crossmargin.frames.written import tables_from_accounts
 from crossmargin.inquiry.whatif import Trade, Transfer
 from crossmargin.margin.explain import Node
 from crossmargin.margin.joint import joint_rows
-from crossmargin.margin.lint import lint
+from crossmargin.margin.lint import correlations_are_psd, lint
 from crossmargin.margin.prepared import Market
 from crossmargin.margin.prepared import prepare as _prepare
 from crossmargin.margin.requirement import Verdict
@@ -155,6 +155,11 @@ def prepare(
     if isinstance(market, Market):
         return market
     rules = _rulebook(rulebook)
+    for found in correlations_are_psd(rules):
+        # Every other finding of the linter is the owner's choice; this one has no square root.
+        raise RulebookInvalid(
+            found.key, found.value, "have no negative eigenvalue over its names", found.remedy
+        )
     source = _source(market, rules)
     joint = None
     if source.history is not None:

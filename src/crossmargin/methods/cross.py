@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from crossmargin.methods.method import Method, every_tick, holds_all
+from crossmargin.methods.method import Method, holds_all, reach_of_the_debt_free
 from crossmargin.methods.netted import assess_netted, correlated_core, sum_core
 
-CROSS_SUM = Method("cross_sum", partial(assess_netted, sum_core), every_tick, holds_all)
+CROSS_SUM = Method("cross_sum", partial(assess_netted, sum_core), reach_of_the_debt_free, holds_all)
 CROSS_CORRELATED = Method(
-    "cross_correlated", partial(assess_netted, correlated_core), every_tick, holds_all
+    "cross_correlated", partial(assess_netted, correlated_core), reach_of_the_debt_free, holds_all
 )

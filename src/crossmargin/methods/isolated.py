@@ -16,7 +16,7 @@ import numpy as np
 
 from crossmargin.frames.book import BookFrame
 from crossmargin.margin.prepared import Market
-from crossmargin.methods.method import Method, every_tick
+from crossmargin.methods.method import Method, reach_of_the_debt_free
 from crossmargin.methods.netted import assess_netted, isolated_core
 
 
@@ -39,4 +39,4 @@ def holds(book: BookFrame, market: Market) -> list[str | None]:
     return reasons
 
 
-ISOLATED = Method("isolated", partial(assess_netted, isolated_core), every_tick, holds)
+ISOLATED = Method("isolated", partial(assess_netted, isolated_core), reach_of_the_debt_free, holds)

@@ -68,12 +68,26 @@ class Method:
     holds: Holds
 
 
-def every_tick(book: BookFrame, market: Market) -> ReachFrame:
-    """Return the empty interval for every pool: correct before it is fast."""
+FOREVER_NS = np.iinfo(np.int64).max
+
+
+def reach_of_the_debt_free(book: BookFrame, market: Market) -> ReachFrame:
+    """Return what is provable for any method: a pool that owes nothing is HEALTHY at any price.
+
+    Law L2, while its prices are good: a price that goes bad is not a move but an event. Orders and
+    ring-fenced buckets can charge such a pool, so neither counts. Every other pool gets the empty
+    interval: correct before it is fast.
+    """
     none = np.zeros(0)
+    n, items = book.n_pools, market.items
+    pool = np.repeat(np.arange(n), np.diff(book.pool_starts))
+    owed = (book.quantity < 0.0) | items.futures_like[book.item] | items.bad[book.item]
+    free = np.bincount(pool[owed & (book.quantity != 0.0)], minlength=n) == 0
+    free &= (np.diff(book.order_starts) == 0) & ~book.set_aside
+    free &= np.repeat(np.diff(book.account_starts) == 1, np.diff(book.account_starts))
     return ReachFrame(
-        np.zeros(book.n_pools + 1, np.int64), np.zeros(0, np.int64), none, none,
-        np.full(book.n_pools, market.frame.at_ns, np.int64),
+        np.zeros(n + 1, np.int64), np.zeros(0, np.int64), none, none,
+        np.where(free, FOREVER_NS, market.frame.at_ns),
     )  # fmt: skip
 
 

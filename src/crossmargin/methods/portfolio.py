@@ -40,7 +40,7 @@ from crossmargin.margin.requirement import (
     stack,
 )
 from crossmargin.margin.tally import fill_balances
-from crossmargin.methods.method import BLOCK, Ask, Method, every_tick, holds_all
+from crossmargin.methods.method import BLOCK, Ask, Method, holds_all, reach_of_the_debt_free
 
 JOINT = BINDING.index("joint_es")
 
@@ -101,4 +101,4 @@ def assess(book: BookFrame, market: Market, ask: Ask) -> RequirementFrame:
     return frame
 
 
-PORTFOLIO = Method("portfolio", assess, every_tick, holds_all)
+PORTFOLIO = Method("portfolio", assess, reach_of_the_debt_free, holds_all)
