@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from crossmargin import api
-from crossmargin.apps.cli import account, books, demo
+from crossmargin.apps.cli import account, books, demo, prices
 from crossmargin.apps.cli.program import run
 
 ACCOUNTS = 40
@@ -27,7 +27,7 @@ def command(
     def load(*_: object, **__: object) -> api.Report:
         return report
 
-    for module in (account, books, demo):
+    for module in (account, books, demo, prices):
         monkeypatch.setattr(module, "load", load)
 
     def call(*words: str) -> tuple[int, str, str]:

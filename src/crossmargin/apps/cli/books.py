@@ -101,7 +101,8 @@ def show_margin(report: Report, table: pl.DataFrame, top: int) -> None:
     shown = f", the {len(rows)} most endangered" if len(rows) < len(table) else ""
     columns = ("account", "pool", "method", "verdict", "health", "equity", "MM", "IM",
                "buffer MM", "buffer IM", "binds")  # fmt: skip
-    title = f"{len(table):,} pools of {report.book.n_accounts:,} accounts{shown}"
+    title = f"{show.count(len(table), 'pool')} of "
+    title += f"{show.count(report.book.n_accounts, 'account')}{shown}"
     counts = report.verdicts()
     summary = "  ".join(f"{show.verdict(v)} {counts[v]:,}" for v in VERDICTS if counts[v])
     show.put(show.table(title, columns, rows, 3), summary, *show.findings(report.findings))

@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from crossmargin.apps.cli.progress import working
 
 if TYPE_CHECKING:
-    from crossmargin.api import Report
+    from crossmargin.api import MarketSource, Report, Rulebook
 
 
 @Parameter(name="*")
@@ -28,7 +28,9 @@ class Inputs:
     book: Annotated[Path | None, Parameter(group="Inputs")] = None
     """JSON, Parquet, CSV or Arrow file of accounts [the generated demo book]."""
     market: Annotated[Path | None, Parameter(group="Inputs")] = None
-    """Folder of Parquet or CSV tables [the generated demo market]."""
+    """JSON file or folder of tables [the generated demo market]; with --at the data folder."""
+    at: Annotated[str | None, Parameter(group="Inputs")] = None
+    """Build the market of the real data at this hour, such as 2022-06-13T12:00Z."""
     rulebook: Annotated[str, Parameter(group="Inputs")] = "prime-24h"
     """A shipped rulebook (prime-24h, exchange-4h) or a TOML file."""
     method: Annotated[str | None, Parameter(group="Inputs")] = None
@@ -56,18 +58,37 @@ def load(inputs: Inputs, quiet: bool = False) -> Report:
     """Return the report of the book and market asked for; bad rows set their pools aside."""
     from crossmargin import api
 
+    if inputs.market is None and inputs.at is not None:
+        raise api.InputInvalid("--at", inputs.at, "come with --market", "name the data folder")
+    if inputs.market is not None and inputs.book is None:
+        raise api.InputInvalid(
+            "--book", None, "be named where --market is", "the demo book fits the demo market"
+        )
     with working("loading", quiet):
         rules = api.load_rulebook(inputs.rulebook)
-        if inputs.book is None and inputs.market is not None:
-            raise api.InputInvalid(
-                "--book", None, "be named where --market is", "the demo book fits the demo market"
-            )
-        book, market = api.demo(inputs.seed) if inputs.market is None else (None, None)
-        if inputs.market is not None:
-            market = api.load_market(inputs.market, rules)
-        if inputs.book is not None:
+        if inputs.market is None:
+            book, market = api.demo(inputs.seed)
+            book = book if inputs.book is None else api.load_book(inputs.book)
+        else:
+            assert inputs.book is not None
             book = api.load_book(inputs.book)
-    assert book is not None
-    assert market is not None
+            market = _market(inputs.market, inputs.at, rules)
     with working("preparing scenarios and assessing", quiet, compiles=True):
         return api.assess(book, market, rules, inputs.method, strict=False, threads=inputs.threads)
+
+
+def _market(path: Path, at: str | None, rules: Rulebook) -> MarketSource:
+    """Return the market of a file or folder, or of the data folder at an hour."""
+    from crossmargin import api
+
+    if at is None:
+        return api.load_market(path, rules)
+    from crossmargin.adapters.real_market import STALE_S, real_market
+    from crossmargin.apps.cli.real import stamp
+    from crossmargin.frames.listing import compile_market
+
+    if not (path / "data").is_dir():
+        raise api.InputInvalid("--market", str(path), "be the data folder where --at is given")
+    tables, history = real_market(path, stamp(at))
+    frame, findings = compile_market(tables, STALE_S, strict=False)
+    return api.MarketSource(frame, history, tuple(findings))

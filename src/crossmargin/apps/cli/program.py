@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError
 
 from crossmargin import __version__
-from crossmargin.apps.cli import account, books, demo, real, rules
+from crossmargin.apps.cli import account, books, demo, prices, real, rules
 from crossmargin.apps.cli.outcome import Exit, complain, guarded
 
 HELP = """Margin requirement, verdict and the reason for both, for crypto accounts.
@@ -26,8 +26,8 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "margin": books.margin,
     "explain": account.explain,
     "whatif": account.whatif,
-    "liquidation-price": account.liquidation_price,
-    "frontier": account.frontier,
+    "liquidation-price": prices.liquidation_price,
+    "frontier": prices.frontier,
     "greeks": account.greeks,
     "compare": books.compare,
     "stress": books.stress,

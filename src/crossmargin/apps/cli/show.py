@@ -70,6 +70,11 @@ def percent(value: float | None) -> str:
     return "-" if value is None or math.isnan(value) else f"{100.0 * value:,.1f} %"
 
 
+def count(n: int, thing: str) -> str:
+    """Return how many of a thing there are."""
+    return f"{n:,} {thing}" + ("" if n == 1 else "s")
+
+
 def verdict(name: str) -> str:
     """Return a verdict in its colour."""
     return f"[{STYLES[name]}]{name}[/]"
@@ -97,7 +102,7 @@ def table(
 def origin(header: Mapping[str, Any]) -> str:
     """Return where the numbers come from, in one line."""
     refused = header.get("refused_prints") or []
-    tail = f" · {len(refused)} refused print{'s'[: len(refused) != 1]}" if refused else ""
+    tail = f" · {count(len(refused), 'refused print')}" if refused else ""
     return (
         f"{header['source']}, {header['at']} · rulebook {header['rulebook']} of "
         f"{header['rulebook_date']} ({header['rulebook_digest'][:8]}) · horizon "

@@ -99,8 +99,9 @@ def explain_picture(report: Report, why: Explanation, level: str = "mm") -> Figu
     )
     if largest.value < 0.0:
         words = largest.name.replace("_", " ")
+        cause = largest.note.split(";")[0].replace("_", " ")
         reading += f"; the largest charge is {words} ({-largest.value:,.0f})"
-        reading += f", set by {largest.note.split(';')[0]}" if largest.name == "core" else ""
+        reading += f", set by {cause}" if largest.name == "core" else ""
     name = place_of(why.account, why.pool)
     return draw_waterfall(
         steps,
