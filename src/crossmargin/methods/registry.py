@@ -99,7 +99,7 @@ def _owning(part: BookFrame, filled: BookFrame, market: Market, ask: Ask, picked
 
 def _settle_draws(frame: RequirementFrame, book: BookFrame) -> None:
     """Grant draws at both levels and lay them over the frame (spec 1.1, choice C34)."""
-    remaining = book.draw_limit - book.drawn
+    remaining = np.maximum(0.0, book.draw_limit - book.drawn)  # a limit may be lowered
     aside = np.where(book.set_aside, np.nan, 0.0)
     shared = book.account_starts[:-1]
     draws = PARTS.index("draws")
@@ -130,9 +130,8 @@ def _bankrupt_with_draws(
     frame: RequirementFrame, book: BookFrame, remaining: F64, shared: I64
 ) -> None:
     """A bucket is bankrupt when the shared pool cannot fill its hole (spec 1.1, choice C46)."""
-    cover = np.where(
-        np.isfinite(frame.equity[shared]), np.maximum(0.0, frame.equity[shared]), np.inf
-    )
+    known = np.isfinite(frame.equity[shared]) & ~book.set_aside[shared]
+    cover = np.where(known, np.maximum(0.0, frame.equity[shared]), np.inf)
     reach = np.minimum(remaining, np.repeat(cover, np.diff(book.account_starts)))
     reach[shared] = 0.0
     frame.bankrupt_short[:] = frame.equity + reach
