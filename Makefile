@@ -102,13 +102,13 @@ unit: house ## The house rules, then every test.
 bench: install-dev fresh ## Ratios beside targets; ARGS=a runs one; exits 1 where one is missed.
 	@$(PY) -m benchmarks $(ARGS)
 
-soak: install-dev warmup ## The laws with 5,000 examples each.
-	@HYPOTHESIS_PROFILE=soak $(PY) -m pytest -q -n $(JOBS) --dist worksteal -m "soak or not real" tests/laws $(ARGS)
+soak: install-dev warmup ## The laws with 5,000 examples each; goes on where it was stopped.
+	@$(PY) tools/soak.py --jobs $(JOBS) $(ARGS)
 
 real: install-dev warmup ## Real markets and books out of CROSSMARGIN_SHARED (default ../shared).
 	@test -d "$(CROSSMARGIN_SHARED)" || \
 	  { echo "real: no folder $(CROSSMARGIN_SHARED); set CROSSMARGIN_SHARED to the data folder"; exit 1; }
-	@$(PY) -m pytest -q -s -m real $(ARGS)
+	@$(BIN)/crossmargin real --shared "$(CROSSMARGIN_SHARED)" $(ARGS)
 
 mutants: install-dev ## mutmut on kernels and margin; the share killed, the survivors listed.
 	@$(PY) tools/mutants.py $(ARGS)

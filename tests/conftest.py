@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SKIPS = ROOT / "tests" / "skips.txt"
 
 _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("test", max_examples=200, **_COMMON)
+# The short form is seeded: the same examples on every machine, so that a red run is a change.
+settings.register_profile("test", max_examples=200, derandomize=True, database=None, **_COMMON)
 settings.register_profile("soak", max_examples=5_000, **_COMMON)
 # Mutants run kernels uncompiled and thousands of times: few examples, the same ones each time.
 settings.register_profile("mutants", max_examples=15, derandomize=True, database=None, **_COMMON)
