@@ -115,13 +115,17 @@ def two_days(fall: float = -0.10, rise: float = 0.05) -> tuple[JointRow, ...]:
 
 
 def held(**quantity: float) -> tuple[Holding, ...]:
-    """Balances and positions at the mark; `_` stands for `-` in a name."""
+    """Balances and positions, futures entered at the mark; `_` stands for `-` in a name."""
     rows = []
     marks = {i.instrument: i for i in INSTRUMENTS}
     for written, q in quantity.items():
         name = written.replace("_", "-")
-        future = name in marks and marks[name].kind in ("perpetual", "future")
-        rows.append(Holding(name, q, marks[name].forward if future else float("nan")))
+        entry = float("nan")
+        if name in marks and marks[name].kind in ("perpetual", "future"):
+            entry = marks[name].forward
+        elif name in marks and marks[name].style == "futures":
+            entry = 100.0  # away from its mark of some 137
+        rows.append(Holding(name, q, entry))
     return tuple(rows)
 
 
