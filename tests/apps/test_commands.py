@@ -181,3 +181,28 @@ def test_shipped_rulebooks_are_clean_and_differ_from_each_other(command) -> None
 def test_rulebook_show_gives_values_by_key(command) -> None:
     _, text, _ = command("rulebook", "show", "prime-24h", "margin.alpha", "--json")
     assert strict(text)["values"] == {"margin.alpha": 0.99}  # method, section 16
+
+
+UNPRICED = "stale-strike-001"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["explain", UNPRICED],
+        ["liquidation-price", UNPRICED, "BTC/USD"],
+        ["frontier", UNPRICED, "BTC/USD", "BTC/USD"],
+        ["whatif", UNPRICED, "--transfer", "BTC:1"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_an_unpriced_pool_is_answered_with_3_and_no_number(command, words, tmp_path) -> None:
+    path = tmp_path / "picture.png"
+    code, out, err = command(*words, "--picture", str(path))
+    assert code == Exit.UNPRICED
+    assert "UNPRICED" in out + err
+    assert "nan" not in out
+    assert "none" not in out  # "no liquidation price" would be a statement
+    code, text, _ = command(*words, "--json")
+    assert code == Exit.UNPRICED
+    assert strict(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from crossmargin import api
 from crossmargin.apps.cli.books import METHODS, compared
 from crossmargin.apps.pictures import answers, html
 from crossmargin.apps.pictures.compare import draw_compare
@@ -36,7 +37,15 @@ def price(report):
     )
 
 
+def changed(report):
+    before, after = report.what_if(PAIR, transfers=[api.Transfer("USDC", 1e4, "outside", "shared")])
+    rows = (one.to_polars().row(0, named=True) for one in (before, after))
+    return answers.changed_picture(report, *rows)
+
+
 DRAWN = {
+    "whatif": changed,
+    "greeks": lambda report: answers.greeks_picture(report, "market-maker-001"),
     "margin": answers.margin_picture,
     "explain_mm": lambda report: answers.explain_picture(report, report.explain(STRANGLE)),
     "explain_im": lambda report: answers.explain_picture(report, report.explain(PAIR), "im"),

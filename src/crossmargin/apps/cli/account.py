@@ -8,14 +8,13 @@ Never  computes a margin number.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from crossmargin.apps.cli.books import binding
 from crossmargin.apps.cli.options import Inputs, Outputs, load
-from crossmargin.apps.cli.outcome import Exit, said, to_json
+from crossmargin.apps.cli.outcome import Exit, said, to_json, undrawn
 from crossmargin.apps.cli.progress import working
 
 if TYPE_CHECKING:
@@ -58,12 +57,14 @@ def explain(
         raise InputInvalid("--level", level, "be mm or im")
     with working("explaining", outputs.json):
         why = report.explain(account, pool, leave_one_out=leave_one_out)
-    if outputs.picture is not None:
+    row = row_of(report, account, pool)
+    if outputs.picture is not None and row["unpriced"]:
+        undrawn(account)
+    elif outputs.picture is not None:
         from crossmargin.apps.pictures.answers import explain_picture
         from crossmargin.apps.pictures.paper import save
 
         said(save(explain_picture(report, why, level), outputs.picture))
-    row = row_of(report, account, pool)
     if outputs.json:
         print(to_json({**report.header(), **row, **why.to_dict()}))
     else:
@@ -136,11 +137,20 @@ def whatif(
     """
     report = load(inputs, outputs.json)
     if not trade and not transfer:
+        if outputs.picture is not None:
+            from crossmargin.api import InputInvalid
+
+            raise InputInvalid("--picture", str(outputs.picture), "come with a trade or transfer")
         return free(report, account, pool, outputs.json)
     trades = [read_trade(words) for words in trade]
     transfers = [read_transfer(words, pool) for words in transfer]
     before, after = report.what_if(account, trades, transfers, pool)
     old, new = row_of(before, account, pool), row_of(after, account, pool)
+    if outputs.picture is not None:
+        from crossmargin.apps.pictures.answers import changed_picture
+        from crossmargin.apps.pictures.paper import save
+
+        said(save(changed_picture(report, old, new), outputs.picture))
     if outputs.json:
         print(to_json({**report.header(), "before": old, "after": new}))
         return Exit.UNPRICED if new["unpriced"] else Exit.OK
@@ -162,6 +172,7 @@ def whatif(
 def free(report: Report, account: str, pool: str, as_json: bool) -> int:
     """Say what may be withdrawn of each asset, and the largest order in each instrument held."""
     desk = report.desk(account, pool)
+    code = Exit.UNPRICED if row_of(report, account, pool)["unpriced"] else Exit.OK
     market, lo, hi = desk.market.frame, *desk.book.pool_starts[[desk.pool, desk.pool + 1]]
     held = sorted({int(i) for i in desk.book.item[lo:hi]})
     names = market.item_names
@@ -180,7 +191,7 @@ def free(report: Report, account: str, pool: str, as_json: bool) -> int:
     if as_json:
         answer = {"account": account, "pool": pool, "free": withdraw, "largest_order": orders}
         print(to_json({**report.header(), **answer}))
-        return Exit.OK
+        return code
     from crossmargin.apps.cli import show
 
     coins = [(name, f"{value:,.8g}") for name, value in withdraw.items()]
@@ -190,7 +201,7 @@ def free(report: Report, account: str, pool: str, as_json: bool) -> int:
         columns = ("instrument", "buy, contracts", "sell, contracts")
         show.put(show.table("Largest order that would be accepted, at the mark", columns, sizes))
     show.put(f"[bright_black]{show.origin(report.header())}[/]")
-    return Exit.OK
+    return code
 
 
 def read_trade(words: str) -> Trade:
@@ -243,6 +254,11 @@ def greeks(
     """
     report = load(inputs, outputs.json)
     table = report.greeks(account)
+    if outputs.picture is not None:
+        from crossmargin.apps.pictures.answers import greeks_picture
+        from crossmargin.apps.pictures.paper import save
+
+        said(save(greeks_picture(report, account), outputs.picture))
     if outputs.json:
         print(to_json({**report.header(), "rows": table.to_dicts()}))
         return Exit.OK

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from crossmargin.apps.cli.options import Inputs, Outputs, load
+from crossmargin.apps.cli.options import Inputs, Outputs, Pages, load
 from crossmargin.apps.cli.outcome import Exit, said, to_json
 from crossmargin.apps.cli.progress import each, working
 
@@ -124,7 +124,7 @@ def compare(
     *,
     methods: Annotated[str, Parameter(group="Inputs")] = ",".join(METHODS),
     inputs: Inputs = Inputs(),  # noqa: B008
-    outputs: Outputs = Outputs(),  # noqa: B008
+    outputs: Pages = Pages(),  # noqa: B008
     top: Annotated[int, Parameter(group="Output")] = ACCOUNTS_SHOWN,
 ) -> int:
     """Assess the same book under several methods: requirement and capital efficiency.
@@ -218,7 +218,7 @@ def draw_comparison(
 def stress(
     *accounts: str,
     inputs: Inputs = Inputs(),  # noqa: B008
-    outputs: Outputs = Outputs(),  # noqa: B008
+    outputs: Pages = Pages(),  # noqa: B008
     top: Annotated[int, Parameter(group="Output")] = 16,
 ) -> int:
     """Revalue the book in every named stress scenario; heat map of who loses what.

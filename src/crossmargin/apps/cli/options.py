@@ -50,8 +50,19 @@ class Outputs:
     """Print the answer as JSON: infinities as "inf", UNPRICED numbers as null."""
     picture: Annotated[Path | None, Parameter(group="Output")] = None
     """Also draw the answer into this PNG file."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """How the answer of a command with a web page is given."""
+
+    json: Annotated[bool, Parameter(group="Output", negative="")] = False
+    """Print the answer as JSON: infinities as "inf", UNPRICED numbers as null."""
+    picture: Annotated[Path | None, Parameter(group="Output")] = None
+    """Also draw the answer into this PNG file."""
     html: Annotated[Path | None, Parameter(group="Output")] = None
-    """Also write a self-contained web page (frontier, compare and stress)."""
+    """Also write a self-contained web page."""
 
 
 def load(inputs: Inputs, quiet: bool = False) -> Report:

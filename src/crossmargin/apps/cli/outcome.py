@@ -94,3 +94,8 @@ def _own_mistake(bug: Exception) -> int:
 def said(path: Path) -> None:
     """Say where a file was written, beside the answer and not in it."""
     print(f"wrote {path}", file=sys.stderr)
+
+
+def undrawn(what: str) -> None:
+    """Say that there is no picture, beside an answer that stands without one."""
+    print(f"no picture: {what} is UNPRICED", file=sys.stderr)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from crossmargin.apps.cli.account import Asked, row_of
-from crossmargin.apps.cli.options import Inputs, Outputs, load
-from crossmargin.apps.cli.outcome import Exit, said, to_json
+from crossmargin.apps.cli.options import Inputs, Outputs, Pages, load
+from crossmargin.apps.cli.outcome import Exit, said, to_json, undrawn
 from crossmargin.apps.cli.progress import searching
 
 if TYPE_CHECKING:
@@ -66,9 +66,11 @@ def liquidation_price(
         with searching("most likely liquidating move", outputs.json) as watch:
             move = report.most_likely_move(account, pool, watch)
     levels = dict(zip(factors.names, factors.level.tolist(), strict=True))
-    if outputs.picture is not None:
-        draw_price(report, (account, pool), levels, found, outputs.picture)
     row = row_of(report, account, pool)
+    if outputs.picture is not None and row["unpriced"]:
+        undrawn(account)
+    elif outputs.picture is not None:
+        draw_price(report, (account, pool), levels, found, outputs.picture)
     if outputs.json:
         answer = {
             "account": account, "pool": pool, "verdict": row["verdict"],
@@ -82,7 +84,8 @@ def liquidation_price(
         print(to_json({**report.header(), **answer}))
     else:
         show_prices(report, row, levels, found)
-        show_moves(together, move, likely)
+        if not row["unpriced"]:
+            show_moves(together, move, likely)
         from crossmargin.apps.cli import show
 
         show.put(f"[bright_black]{show.origin(report.header())}[/]")
@@ -118,7 +121,8 @@ def show_prices(
     from crossmargin.apps.cli import show
 
     def cell(level: float | None, now: float) -> str:
-        return "none" if level is None else f"{level:,.6g} ({level / now - 1.0:+.1%})"
+        none = "unknown" if row["unpriced"] else "none"
+        return none if level is None else f"{level:,.6g} ({level / now - 1.0:+.1%})"
 
     rows = [
         (name, f"{levels[name]:,.6g}", cell(below, levels[name]), cell(above, levels[name]))
@@ -155,7 +159,7 @@ def frontier(
     *,
     pool: Asked = "shared",
     inputs: Inputs = Inputs(),  # noqa: B008
-    outputs: Outputs = Outputs(),  # noqa: B008
+    outputs: Pages = Pages(),  # noqa: B008
 ) -> int:
     """Map the buffer over two prices: where an account is safe and where it is liquidated.
 
@@ -173,7 +177,10 @@ def frontier(
     report = load(inputs, outputs.json)
     with searching("frontier", outputs.json) as watch:
         grid = report.frontier(account, (factor_x, factor_y), pool=pool, watch=watch)
-    if outputs.picture is not None or outputs.html is not None:
+    unpriced = bool(row_of(report, account, pool)["unpriced"])
+    if unpriced and (outputs.picture is not None or outputs.html is not None):
+        undrawn(account)
+    elif outputs.picture is not None or outputs.html is not None:
         from crossmargin.apps.pictures.answers import frontier_values
         from crossmargin.apps.pictures.html import frontier_page
         from crossmargin.apps.pictures.maps import draw_frontier
@@ -192,7 +199,7 @@ def frontier(
         print(to_json({**report.header(), **answer}))
     else:
         show_frontier(report, account, pool, grid)
-    return Exit.UNPRICED if row_of(report, account, pool)["unpriced"] else Exit.OK
+    return Exit.UNPRICED if unpriced else Exit.OK
 
 
 def show_frontier(report: Report, account: str, pool: str, grid: Any) -> None:
@@ -205,7 +212,10 @@ def show_frontier(report: Report, account: str, pool: str, grid: Any) -> None:
     columns = [f"{x:,.6g}" for x in grid.x[::step]]
     rows = []
     for y, line in zip(grid.y[::-step], grid.buffer[::-step], strict=True):
-        cells = [f"[{'red' if b < 0.0 else 'blue'}]{money(b)}[/]" for b in line[::step].tolist()]
+        cells = [
+            "-" if math.isnan(b) else f"[{'red' if b < 0.0 else 'blue'}]{money(b)}[/]"
+            for b in line[::step].tolist()
+        ]
         rows.append((f"{y:,.6g}", *cells))
     title = f"{place_of(account, pool)}: buffer at MM, {grid.factor_y} down, {grid.factor_x} across"
     show.put(show.table(title, (grid.factor_y, *columns), rows))

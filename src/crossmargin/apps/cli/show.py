@@ -118,10 +118,10 @@ def tree(node: Node) -> Tree:
 
     nodes = list(node.walk())
     wide = max(len(one.name) + 4 * depth for depth, one in nodes)
-    digits = max(len(f"{one.value:,.2f}") for _, one in nodes)
+    digits = max(len(_exact(one.value)) for _, one in nodes)
 
     def label(one: Node, depth: int) -> str:
-        value = f"{one.value:,.2f}"
+        value = _exact(one.value)
         colour = "red" if one.value < 0.0 else "default"
         gap = " " * (wide - 4 * depth - len(one.name) + 2 + digits - len(value))
         name = escape(one.name)
@@ -146,3 +146,8 @@ def findings(found: Sequence[Finding]) -> list[str]:
     if len(found) > FINDINGS_SHOWN:
         lines.append(f"... and {len(found) - FINDINGS_SHOWN} more; --json lists them all")
     return lines
+
+
+def _exact(value: float) -> str:
+    """Return an amount to the cent, so that a reader can add the tree up."""
+    return "-" if math.isnan(value) else f"{value:,.2f}"

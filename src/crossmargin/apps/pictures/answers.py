@@ -9,12 +9,13 @@ Never  computes a margin number.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossmargin.apps.pictures.bars import Changed, draw_changed, draw_greeks
 from crossmargin.apps.pictures.compare import NAMED_MAX, Compared
 from crossmargin.apps.pictures.curve import Curve, draw_curve
 from crossmargin.apps.pictures.danger import Row, draw_danger
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
 LEVEL = {"mm": "maintenance", "im": "initial"}
 UNSAFE = ("BANKRUPT", "LIQUIDATABLE")
 CURVE_POINTS = 121
+CHANGED = ("equity", "margin_balance_mm", "mm", "buffer_mm", "margin_balance_im", "im", "buffer_im")
+GREEKS = {
+    "delta, 1 % up": "delta", "gamma, 1 %": "gamma", "vega, 1 point": "vega",
+    "theta, 1 day": "theta",
+}  # fmt: skip
 
 
 def place_of(account: str, pool: str) -> str:
@@ -167,6 +173,53 @@ def curve_of(
         im.append(float(frame.buffer_im[desk.pool]))
     levels = (now * np.exp(steps)).tolist()
     return Curve(factor, levels, mm, im, now, answers[0], answers[1])
+
+
+def changed_picture(report: Report, before: Mapping[str, Any], after: Mapping[str, Any]) -> Figure:
+    """Draw one pool's row before and after a deed."""
+    place = place_of(before["account"], before["pool"])
+    old, new = before["health"], after["health"]
+    if old is None or new is None:
+        reading = f"{place} cannot be priced {'before' if old is None else 'after'} the deed."
+    else:
+        kept = before["verdict"] == after["verdict"]
+        change = f"stays {new_word(after)}" if kept else f"becomes {new_word(after)}"
+        reading = f"Health goes from {old:.2f} to {new:.2f}; {place} {change}."
+    return draw_changed(
+        Changed(CHANGED, [before[n] for n in CHANGED], [after[n] for n in CHANGED]),
+        Caption(
+            f"{place} before and after", report.header()["numeraire"], source_of(report), reading
+        ),
+    )
+
+
+def new_word(row: Mapping[str, Any]) -> str:
+    """Return a verdict as a word in a sentence."""
+    return str(row["verdict"]).lower().replace("_", "-")
+
+
+def greeks_picture(report: Report, account: str) -> Figure:
+    """Draw an account's greeks by factor, summed over its pools."""
+    table = report.greeks(account)
+    names = list(dict.fromkeys(table["factor"]))
+    columns = list(GREEKS.values())
+    sums = table.select("factor", *columns).group_by("factor", maintain_order=True).sum()
+    rows = {row["factor"]: row for row in sums.iter_rows(named=True)}
+    order = sorted(names, key=lambda name: -abs(rows[name]["delta"] or 0.0))
+    greeks = {words: [rows[name][column] for name in order] for words, column in GREEKS.items()}
+    first = order[0] if order else ""
+    reading = (
+        f"A rise of {first} by 1 % changes the value of {account} by {rows[first]['delta']:,.0f}"
+        if first
+        else f"{account} depends on no factor"
+    )
+    return draw_greeks(
+        order, greeks,
+        Caption(
+            f"Greeks of {account}", f"{report.header()['numeraire']}, by factor",
+            source_of(report), reading + ", all else unchanged.",
+        ),
+    )  # fmt: skip
 
 
 def frontier_values(
