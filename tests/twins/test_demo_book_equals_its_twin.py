@@ -1,4 +1,4 @@
-"""The demo's market and book, under the shipped rulebook: the twin reads the engine's own columns.
+"""The demo's market and book, under the shipped rulebooks: the twin reads the engine's own columns.
 
 The other twin tests draw worlds of their own; here markets, surfaces, joint rows, brackets and
 shapes of books are those a user meets, one account of every shape.
@@ -21,10 +21,10 @@ from twins.rows import frame_rows, twin_rows
 from twins.test_margin_equals_its_twin import differences
 
 
-@pytest.fixture(scope="module")
-def market() -> Market:
+@pytest.fixture(scope="module", params=["prime-24h", "exchange-4h"])
+def market(request: pytest.FixtureRequest) -> Market:
     _, source = api.demo(seed=7, n_accounts=1)
-    ready = api.prepare(source, "prime-24h", threads=1)
+    ready = api.prepare(source, request.param, threads=1)
     assert ready.joint is not None
     # A tenth of the past is enough to compare sums, and the twin walks it row by row.
     few = np.arange(0, len(ready.joint), 10)
