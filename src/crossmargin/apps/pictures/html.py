@@ -63,8 +63,9 @@ def losses_page(losses: Losses, caption: Caption, path: Path) -> Path:
         hovertemplate="%{x}<br>%{y}<br>P&L %{z:.1%} of equity<extra></extra>",
     )  # fmt: skip
     fig.update_yaxes(autorange="reversed", automargin=True)
-    fig.update_xaxes(tickangle=-50, side="top", automargin=True)
-    return _write(fig, caption, path, 330 + 24 * len(losses.scenarios))
+    fig.update_xaxes(tickangle=-50, side="top")
+    # The names of pools stand above the map and must not reach the title.
+    return _write(fig, caption, path, 400 + 24 * len(losses.scenarios), head=240)
 
 
 def compare_page(compared: Compared, caption: Caption, path: Path) -> Path:
@@ -86,7 +87,8 @@ def compare_page(compared: Compared, caption: Caption, path: Path) -> Path:
     for place, (method, shares) in enumerate(compared.charge_share.items()):
         fig.add_scatter(
             x=list(shares), y=list(compared.accounts), mode="markers", name=method,
-            marker={"size": 11, "color": colour_of(method, place)},
+            # Smaller marks over larger ones: methods that agree show as rings.
+            marker={"size": max(8, 17 - 3 * place), "color": colour_of(method, place)},
             hovertemplate=f"%{{y}}<br>{method}: %{{x:.1%}} of equity<extra></extra>",
             row=1, col=2,
         )  # fmt: skip
@@ -99,7 +101,7 @@ def compare_page(compared: Compared, caption: Caption, path: Path) -> Path:
     return _write(fig, caption, path, 680)
 
 
-def _write(fig: Any, caption: Caption, path: Path, height: int) -> Path:
+def _write(fig: Any, caption: Caption, path: Path, height: int, head: int = 105) -> Path:
     words = f"<b>{caption.title}</b><br><span style='font-size:12px'>{caption.units}</span>"
     below = (
         f"{caption.reading}<br><span style='font-size:11px;color:{SOFT}'>{caption.source}</span>"
@@ -107,7 +109,7 @@ def _write(fig: Any, caption: Caption, path: Path, height: int) -> Path:
     fig.update_layout(
         title={"text": words, "x": 0.02, "xanchor": "left", "y": 0.98, "yanchor": "top"},
         font=FONT, height=height, width=1150, plot_bgcolor="white", paper_bgcolor="white",
-        margin={"t": 105, "b": 60, "l": 80, "r": 40},
+        margin={"t": head, "b": 60, "l": 80, "r": 40},
     )  # fmt: skip
     figure = fig.to_html(full_html=False, include_plotlyjs=True, config={"displaylogo": False})
     page = (
