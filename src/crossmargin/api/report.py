@@ -21,7 +21,6 @@ from crossmargin.api.forked import using_tables
 from crossmargin.base.arrays import F64, I64
 from crossmargin.base.errors import Finding, InputInvalid
 from crossmargin.frames.book import BookFrame, segment_rows, with_method
-from crossmargin.frames.compile import to_smallest_units
 from crossmargin.inquiry import amounts, prices, whatif
 from crossmargin.inquiry.desk import Desk, desk_for
 from crossmargin.kernels.compiled import run_blocks
@@ -192,10 +191,7 @@ class Report:
 
     def free_to_withdraw(self, account: str, asset: str, pool: str = SHARED) -> int:
         """Return how many smallest units of an asset may leave the pool now, rounded down."""
-        desk = self.desk(account, pool, asset)
-        coins = amounts.free_to_withdraw(desk, asset)
-        row = self.market.frame.assets.names.index(asset)
-        return to_smallest_units(coins, int(self.market.frame.assets.decimals[row]), True)
+        return amounts.free_to_withdraw(self.desk(account, pool, asset), asset)
 
     def largest_order(
         self, account: str, instrument: str, side: int, limit_price: float | None = None,

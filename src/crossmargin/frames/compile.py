@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Decimal
 
 import numpy as np
 import polars as pl
@@ -148,6 +149,15 @@ def to_smallest_units(quantity: float, decimals: int, round_down: bool) -> int:
     num, den = float(quantity).as_integer_ratio()
     scale = scale_down if round_down else scale_up
     return scale(num, 10**decimals, den)
+
+
+def written_units(quantity: float, decimals: int) -> int:
+    """Return the amount a held float was written as, in smallest units, rounded down.
+
+    The shortest decimal that reads as this float: 0.1 of 18 decimals is 10^17 units, while the
+    float itself is a little more, and more than is held cannot leave.
+    """
+    return int(Decimal(repr(float(quantity))).scaleb(decimals).to_integral_value(ROUND_FLOOR))
 
 
 def from_smallest_units(amount: int, decimals: int) -> float:

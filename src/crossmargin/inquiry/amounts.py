@@ -4,7 +4,7 @@ In     an account, a market, what is asked.
 Out    the largest amount such that it and every smaller one is allowed.
 Owns   the search; what "allowed" means is the methods' answer on edited copies.
 Never  knows which method answers; rounds in the asker's favour.
-Signs  amounts >= 0, coins or contracts.
+Signs  amounts >= 0, smallest units or contracts.
 Spec   docs/spec/07-inquiry.md
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from crossmargin.base.arrays import B1, F64
 from crossmargin.frames.book import BookFrame
+from crossmargin.frames.compile import from_smallest_units, to_smallest_units, written_units
 from crossmargin.frames.edits import copies, with_changes
 from crossmargin.inquiry.desk import Desk, item_row
 from crossmargin.methods.registry import assess
@@ -24,6 +25,7 @@ from crossmargin.methods.registry import assess
 POINTS = 129  # copies in a round; a round narrows the answer by POINTS - 1
 ROUNDS = 7
 DOUBLINGS = 60
+TICK_MIN = 1e-12  # contracts
 
 
 def allowed_im(book: BookFrame, desk: Desk) -> F64:
@@ -61,17 +63,18 @@ def largest(limit: float, allowed: Callable[[F64], B1]) -> float:
     return low
 
 
-def free_to_withdraw(desk: Desk, asset: str) -> float:
-    """Return how many coins may leave the pool now (spec 7); 0 where unpriced or nothing is free.
+def free_to_withdraw(desk: Desk, asset: str) -> int:
+    """Return how many smallest units may leave the pool now (spec 7); 0 where unpriced.
 
     At most the settled balance: unsettled P&L cannot be withdrawn.
     """
     row = item_row(desk.market, asset)
+    decimals = int(desk.market.frame.assets.decimals[row])
     lo, hi = desk.book.pool_starts[desk.pool], desk.book.pool_starts[desk.pool + 1]
     mine = desk.book.item[lo:hi] == row
     settled = float(desk.book.quantity[lo:hi][mine].sum())
     if not settled > 0.0:
-        return 0.0
+        return 0
 
     def allowed(amounts: F64) -> B1:
         many = copies(desk.book, len(amounts))
@@ -79,20 +82,32 @@ def free_to_withdraw(desk: Desk, asset: str) -> float:
         edited = with_changes(many, pool, np.full(len(amounts), row), -amounts)
         return allowed_im(edited, desk) >= 0.0
 
-    return largest(settled, allowed)
+    all_units = written_units(settled, decimals)
+    coins = largest(settled, allowed)
+    if coins == settled:
+        return all_units
+    # The search ends within a float or two of the boundary; which unit that is, is asked.
+    found = to_smallest_units(coins, decimals, True)
+    near = range(max(0, found - 2), min(all_units, found + 2) + 1)
+    good = allowed(np.array([from_smallest_units(units, decimals) for units in near]))
+    refused = np.flatnonzero(~good)
+    return max(0, near[0] - 1 + (int(refused[0]) if len(refused) else len(near)))
 
 
 def largest_order(desk: Desk, instrument: str, side: int, limit_price: float) -> float:
     """Return the largest order (contracts, >= 0) that would be accepted (spec 5.6, 7).
 
     side  +1 buy, -1 sell. An order that never raises the charge is bounded by 2^DOUBLINGS.
+    An order that does not lower a buffer that is short already is accepted: what reduces risk is
+    never blocked.
     """
     row = item_row(desk.market, instrument)
+    least = min(0.0, float(allowed_im(desk.book, desk)[0]))
 
     def allowed(amounts: F64) -> B1:
         many = copies(desk.book, len(amounts))
         edited = with_orders(many, desk, row, side * amounts, limit_price)
-        return allowed_im(edited, desk) >= 0.0
+        return allowed_im(edited, desk) >= least
 
     if not allowed(np.zeros(1))[0]:
         return 0.0
@@ -100,7 +115,8 @@ def largest_order(desk: Desk, instrument: str, side: int, limit_price: float) ->
     good = allowed(ladder)
     if good.all():
         return float(ladder[-1])
-    return largest(float(ladder[int(np.argmin(good))]), allowed)
+    found = largest(float(ladder[int(np.argmin(good))]), allowed)
+    return found if found > TICK_MIN else 0.0  # less than any tick is the rounding of a buffer
 
 
 def with_orders(
