@@ -19,7 +19,7 @@ Part = TypeVar("Part")
 WORTH_SAYING_S = 1.0
 # An assessment that takes longer than reading compiled code from the cache is compiling it.
 COMPILING_S = 4.0
-COMPILING = " (compiling kernels: once, about a minute)"
+COMPILING = " (compiling kernels: once, about half a minute)"
 
 
 @contextmanager
