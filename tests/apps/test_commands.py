@@ -157,6 +157,11 @@ def test_compare_frees_nothing_against_itself(command) -> None:
         (["rulebook", "lint", "nowhere.toml"], "nowhere.toml"),
         (["rulebook", "show", "prime-24h", "nokey"], "nokey"),
         (["frontier"], "account"),
+        (["compare", "--methods", ","], "--methods"),
+        (["margin", "--threads", "0"], "--threads"),
+        (["margin", "--seed", "-1"], "--seed"),
+        (["margin", "--top", "0"], "--top"),
+        (["demo", "--seed", "-1"], "--seed"),
     ],
     ids=lambda words: " ".join(words) if isinstance(words, list) else "",
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from crossmargin.apps.cli.options import Inputs, Outputs, Pages, load
+from crossmargin.apps.cli.options import Inputs, Outputs, Pages, Top, load
 from crossmargin.apps.cli.outcome import Exit, said, to_json
 from crossmargin.apps.cli.progress import each, working
 
@@ -35,7 +35,7 @@ def margin(
     *,
     inputs: Inputs = Inputs(),  # noqa: B008 - frozen
     outputs: Outputs = Outputs(),  # noqa: B008
-    top: Annotated[int, Parameter(group="Output")] = 20,
+    top: Top = 20,
     out: Annotated[Path | None, Parameter(group="Output")] = None,
     fail_on: Annotated[Limit | None, Parameter(group="Output")] = None,
 ) -> int:
@@ -125,7 +125,7 @@ def compare(
     methods: Annotated[str, Parameter(group="Inputs")] = ",".join(METHODS),
     inputs: Inputs = Inputs(),  # noqa: B008
     outputs: Pages = Pages(),  # noqa: B008
-    top: Annotated[int, Parameter(group="Output")] = ACCOUNTS_SHOWN,
+    top: Top = ACCOUNTS_SHOWN,
 ) -> int:
     """Assess the same book under several methods: requirement and capital efficiency.
 
@@ -157,9 +157,12 @@ def compare(
 
 def compared(report: Report, methods: Sequence[str], quiet: bool) -> Comparison:
     """Return the comparison, a bar while it runs."""
+    from crossmargin.api import InputInvalid
     from crossmargin.apps.efficiency import comparison
 
     names = list(dict.fromkeys(name.strip() for name in methods if name.strip()))
+    if not names:
+        raise InputInvalid("--methods", "", f"be names out of {', '.join(METHODS)}")
     return comparison(
         {name: report.compare([name])[name] for name in each(names, "assessing", quiet)}
     )
@@ -219,7 +222,7 @@ def stress(
     *accounts: str,
     inputs: Inputs = Inputs(),  # noqa: B008
     outputs: Pages = Pages(),  # noqa: B008
-    top: Annotated[int, Parameter(group="Output")] = 16,
+    top: Top = 16,
 ) -> int:
     """Revalue the book in every named stress scenario; heat map of who loses what.
 

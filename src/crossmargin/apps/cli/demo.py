@@ -9,7 +9,9 @@ Never  needs a file or a network.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from crossmargin.apps.cli.account import show_explanation, worst_of
 from crossmargin.apps.cli.books import (
@@ -20,7 +22,7 @@ from crossmargin.apps.cli.books import (
     show_comparison,
     show_margin,
 )
-from crossmargin.apps.cli.options import Inputs, load
+from crossmargin.apps.cli.options import AT_LEAST_0, Inputs, load
 from crossmargin.apps.cli.outcome import Exit
 from crossmargin.apps.cli.progress import searching, working
 
@@ -30,11 +32,12 @@ if TYPE_CHECKING:
 
 STRANGLE, PAIR = "short-strangle-001", "pair-trader-001"
 FIRST = "-001"  # every shape of account has one
+Seed = Annotated[int, Parameter(validator=AT_LEAST_0)]
 POOLS_SHOWN = 12
 ACCOUNTS_SHOWN = 8
 
 
-def demo(*, out: Path = Path("crossmargin-demo"), seed: int = 7) -> int:
+def demo(*, out: Path = Path("crossmargin-demo"), seed: Seed = 7) -> int:
     """Run the main job on a generated book and market, and draw it.
 
     Parameters

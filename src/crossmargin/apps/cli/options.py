@@ -12,12 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from crossmargin.apps.cli.progress import working
 
 if TYPE_CHECKING:
     from crossmargin.api import MarketSource, Report, Rulebook
+
+
+AT_LEAST_0 = validators.Number(gte=0)
+AT_LEAST_1 = validators.Number(gte=1)
+# How many rows are printed.
+Top = Annotated[int, Parameter(group="Output", validator=AT_LEAST_1)]
 
 
 @Parameter(name="*")
@@ -35,9 +41,9 @@ class Inputs:
     """A shipped rulebook (prime-24h, exchange-4h) or a TOML file."""
     method: Annotated[str | None, Parameter(group="Inputs")] = None
     """Assess every pool by this method, whatever the book says."""
-    seed: Annotated[int, Parameter(group="Inputs")] = 7
+    seed: Annotated[int, Parameter(group="Inputs", validator=AT_LEAST_0)] = 7
     """Seed of the generated demo, where no book or no market is named."""
-    threads: Annotated[int | None, Parameter(group="Inputs")] = None
+    threads: Annotated[int | None, Parameter(group="Inputs", validator=AT_LEAST_1)] = None
     """At most so many threads; the answer does not depend on it."""
 
 
