@@ -68,7 +68,10 @@ def liquidation_prices(
 
     Its spot and whole curve move, all else is fixed, everything is revalued (spec 7).
     """
-    k = factor_row(desk.market, factor)
+    name = desk.whole.frame.factors.names[factor_row(desk.whole, factor)]
+    if name not in desk.market.frame.factors.names:
+        return None, None  # nothing of the account moves with it
+    k = factor_row(desk.market, name)
     level = float(desk.market.frame.factors.level[k])
 
     def at(x: float) -> float:
@@ -88,7 +91,7 @@ def betas(desk: Desk) -> F64:
     factors, whole = desk.market.frame.factors, desk.whole
     beta = np.array([1.0 if kind == "spot" else 0.0 for kind in factors.kinds])
     names = whole.frame.factors.names
-    btc = [k for k, c in enumerate(whole.frame.factors.classes) if c == "BTC"]
+    btc = [k for k, name in enumerate(names) if name == f"BTC/{whole.frame.numeraire}"]
     if whole.joint is None or not btc:
         return beta
     moves = np.log1p(whole.joint.factor_moves)
@@ -168,14 +171,14 @@ class LikelyMove:
 def most_likely_move(desk: Desk, watch: Watch = ignore) -> LikelyMove | None:
     """Return the smallest z' Sigma^-1 z with buffer_MM = 0, z in log moves (spec 7).
 
-    Sigma is the Ledoit-Wolf covariance of the joint rows. None without joint rows, where the pool
-    is unpriced, or where no start (linearised, worst stress, market beta) reaches the edge.
+    Sigma is the Ledoit-Wolf covariance of the joint rows. None without joint rows or factors, where
+    the pool is unpriced, or where no start (linear answer, worst stress, market beta) reaches it.
     """
     from scipy.optimize import minimize
     from sklearn.covariance import LedoitWolf
 
     joint = desk.market.joint
-    if joint is None:
+    if joint is None or not len(desk.market.frame.factors):
         return None
     root = np.linalg.cholesky(
         LedoitWolf().fit(np.log1p(joint.factor_moves)).covariance_
