@@ -128,7 +128,7 @@ def test_a_vol_lies_between_those_of_the_pillars(t, k):
     ],
 )
 def test_the_term_scale(days, want):
-    got = term_scales(np.array([days * DAY]), 0.30, 0.13)[0]
+    got = term_scales(np.array([days * DAY]), 30 * DAY, 0.30, 0.13)[0]
     assert got == pytest.approx(want, rel=1e-12, nan_ok=True)
 
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from crossmargin.adapters.real_events import EVENTS, event_moves, rounded, stress_events
+from crossmargin.adapters.real_events import (
+    EVENTS,
+    class_moves,
+    event_moves,
+    rounded,
+    stress_events,
+)
 
 pytestmark = pytest.mark.real
 
@@ -14,6 +20,7 @@ def test_the_rulebooks_events_are_the_measured_ones(shared, rules):
     assert [e.name for e in measured] == [e.name for e in rules.stress.events]
     for want, got in zip(rules.stress.events, measured, strict=True):
         assert rounded(got.moves) == want.moves, want.name
+        assert class_moves(want.moves, rules.stress.class_percentile) == want.class_moves
         assert want.known_from.isoformat().startswith(got.known_from[:16])
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from crossmargin.adapters.real_history import real_history
+from crossmargin.adapters.real_market import market_class
 from crossmargin.base.arrays import F64
 from crossmargin.domain.rulebook import Joint
 from crossmargin.frames.history import HOUR_NS, HistoryFrame, RefusedPrint, clean
@@ -112,14 +113,31 @@ def rounded(moves: dict[str, float]) -> dict[str, float]:
     return {f: round(m, 3 if m > -0.999 else 4) for f, m in moves.items()}
 
 
-def as_toml(event: EventMoves) -> str:
+def class_moves(moves: dict[str, float], percentile: float) -> dict[str, float]:
+    """Return per rulebook class the percentile of the losses measured for its factors (C33).
+
+    Classes of one factor (BTC, ETH) name themselves. Stablecoins are left out: only the one that
+    broke is measured, and the others stayed near par while it did.
+    """
+    losses: dict[str, list[float]] = {}
+    for factor, move in moves.items():
+        risk_class = market_class(factor)[1]
+        if risk_class not in ("BTC", "ETH", "stablecoin"):
+            losses.setdefault(risk_class, []).append(-move)
+    return {c: round(-float(np.percentile(v, percentile)), 3) for c, v in sorted(losses.items())}
+
+
+def as_toml(event: EventMoves, percentile: float) -> str:
     """Return the event as it stands in the rulebook's TOML."""
+    classes = class_moves(rounded(event.moves), percentile)
+    others = ", ".join(f"{c} = {m:g}" for c, m in classes.items())
     moves = ", ".join(f'"{f}" = {m:g}' for f, m in rounded(event.moves).items())
     start = datetime.fromtimestamp(event.t0_ns / 1e9, UTC)
     known = event.known_from.replace("Z", ":00Z")
     return (
         f"[[stress.events]]                  # t0 {start:%Y-%m-%dT%H:%MZ}\n"
         f'name = "{event.name}"\nknown_from = {known}\nmoves = {{ {moves} }}\n'
+        f"class_moves = {{ {others} }}\n"
     )
 
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crossmargin.base.arrays import F64, I64, guard, guard_starts
-from crossmargin.kernels.compiled import compiled, run_blocks
+from crossmargin.kernels.compiled import borrowing, compiled, run_blocks
 
 BLOCK = 8192  # values per call
 
@@ -37,7 +37,7 @@ class Schedules(NamedTuple):
     fracs: F64
 
 
-@compiled
+@borrowing
 def counted(value_usd: float, edges_usd: F64, fracs: F64) -> float:
     """Return the part of one held value that counts, USD.
 
@@ -47,10 +47,15 @@ def counted(value_usd: float, edges_usd: F64, fracs: F64) -> float:
     Spec 3.1: USDT 0-5M at 1.00, 5-10M at 0.90, above at 0.80: 11M counts as
     5 + 0.9 x 5 + 0.8 x 1 = 10.3M.
     """
-    if math.isnan(value_usd):
-        return math.nan
+    return counted_between(value_usd, 0, len(edges_usd), edges_usd, fracs)
+
+
+@borrowing
+def counted_between(value_usd: float, lo: int, hi: int, edges_usd: F64, fracs: F64) -> float:
+    """Return `counted` under brackets [lo, hi) of longer columns: one schedule among many."""
     total_usd, below_usd = 0.0, 0.0
-    for j in range(len(edges_usd)):
+    for j in range(lo, hi):
+        # False for NaN, which so falls through to the end.
         if value_usd <= edges_usd[j]:
             return total_usd + fracs[j] * (value_usd - below_usd)
         total_usd += fracs[j] * (edges_usd[j] - below_usd)
@@ -98,7 +103,7 @@ def counted_under(value_usd: float, schedule: int, schedules: Schedules) -> floa
     if schedule < 0:
         return math.nan
     first, stop = schedules.starts[schedule], schedules.starts[schedule + 1]
-    return counted(value_usd, schedules.edges_usd[first:stop], schedules.fracs[first:stop])
+    return counted_between(value_usd, first, stop, schedules.edges_usd, schedules.fracs)
 
 
 @compiled

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crossmargin.base.arrays import B1, F64, I32, I64
+from crossmargin.base.arrays import F64, I32, I64
+from crossmargin.kernels.brackets import counted
 from crossmargin.kernels.compiled import borrowing, compiled
 from crossmargin.kernels.netting import (
     ASSET,
@@ -29,6 +30,7 @@ from crossmargin.kernels.netting import (
     Holdings,
     Items,
     desk,
+    index,
     take_balances,
     take_holdings,
     take_uncertainty,
@@ -63,15 +65,18 @@ N_RATES = 5
 
 
 class Nets(NamedTuple):
-    """Scratch of one thread: exposures of the pool at hand by underlying slot."""
+    """Scratch of one thread: exposures of the pool at hand by underlying, in order of touch.
 
+    place (U,) 1 + row of a touched slot in the lists, 0 untouched; the lists are (U,)
+    """
+
+    place: I32
+    touched: I32
     net: F64
     gross: F64
     long_up: F64
     long_down: F64
     short_units: F64
-    seen: B1
-    touched: I32
     counts: I64
     margin: F64
 
@@ -80,38 +85,27 @@ class Nets(NamedTuple):
 def nets(n_slots: int) -> Nets:
     """Return fresh scratch for one thread."""
     return Nets(
+        np.zeros(n_slots, np.int32), np.zeros(n_slots, np.int32), np.zeros(n_slots),
         np.zeros(n_slots), np.zeros(n_slots), np.zeros(n_slots), np.zeros(n_slots),
-        np.zeros(n_slots), np.zeros(n_slots, np.bool_), np.zeros(n_slots, np.int32),
         np.zeros(1, np.int64), np.zeros(n_slots),
     )  # fmt: skip
 
 
 @borrowing
-def tier_charge(notional: float, edge: F64, rate: F64) -> float:
-    """Return the marginal-tier charge of a notional >= 0 (spec 16, choice C16)."""
-    below = 0.0
-    charge = 0.0
-    for j in range(len(edge)):
-        if notional <= edge[j]:
-            return charge + (notional - below) * rate[j]
-        charge += (edge[j] - below) * rate[j]
-        below = edge[j]
-    return charge
-
-
-@borrowing
 def _expose(i: int, q: float, items: Items, nets: Nets) -> None:
     """Add a net position of one instrument to its underlying."""
-    u = items.slot[i]
-    if not nets.seen[u]:
-        nets.seen[u] = True
-        nets.touched[nets.counts[0]] = u
-        nets.counts[0] += 1
+    slot = index(items.slot[i])
+    if nets.place[slot] == 0:
+        u = index(nets.counts[0])
+        nets.touched[u] = slot
         nets.net[u] = nets.gross[u] = nets.long_up[u] = nets.long_down[u] = 0.0
         nets.short_units[u] = 0.0
+        nets.counts[0] += 1
+        nets.place[slot] = nets.counts[0]
+    u = index(nets.place[slot] - 1)
     n = q * items.delta[i]
     is_option = items.kind[i] == CALL or items.kind[i] == PUT
-    if q > 0.0 and is_option and not items.futures_like[i]:
+    if is_option and q > 0.0 and not items.futures_like[i]:
         nets.long_up[u] += max(0.0, n)
         nets.long_down[u] += min(0.0, n)
         return
@@ -123,27 +117,31 @@ def _expose(i: int, q: float, items: Items, nets: Nets) -> None:
 
 @borrowing
 def net_positions(
-    lo: int, hi: int, holdings: Holdings, items: Items, slots: Slots, nets: Nets, row: F64
-) -> None:
-    """Walk the positions, identical instruments as one; sum stand-alone charges and fees."""
+    lo: int, hi: int, holdings: Holdings, items: Items, slots: Slots, alone: bool, nets: Nets,
+    row: F64,
+) -> None:  # fmt: skip
+    """Walk the positions, identical instruments as one; sum fees, and charges standing alone."""
     nets.counts[0] = 0
     row[C_ISOLATED_MM] = row[C_ISOLATED_IM] = 0.0
     fee = 0.0
     h = lo
     while h < hi:
-        i = holdings.item[h]
+        item = holdings.item[index(h)]
+        i = index(item)
         q = 0.0
-        while h < hi and holdings.item[h] == i:
-            q += holdings.quantity[h]
+        while h < hi and holdings.item[index(h)] == item:
+            q += holdings.quantity[index(h)]
             h += 1
         if items.kind[i] == ASSET or q == 0.0:
             continue
         _expose(i, q, items, nets)
         notional = abs(q * items.delta[i])
         fee += notional * slots.rates[R_FEE]
+        if not alone:
+            continue
         if (items.kind[i] != CALL and items.kind[i] != PUT) or (q > 0.0 and items.futures_like[i]):
             u = items.slot[i]
-            charge = tier_charge(notional, slots.tier_edge[u], slots.tier_rate[u])
+            charge = counted(notional, slots.tier_edge[u], slots.tier_rate[u])
             row[C_ISOLATED_MM] += charge
             row[C_ISOLATED_IM] += charge * slots.rates[R_INITIAL]
         elif q < 0.0:
@@ -162,13 +160,12 @@ def _correlated(nets: Nets, slots: Slots) -> float:
     total = 0.0
     squares = 0.0
     for a in range(nets.counts[0]):
-        u = nets.touched[a]
-        m = nets.margin[u]
+        m = nets.margin[index(a)]
+        rho = slots.rho[index(nets.touched[index(a)])]
         total += m
         squares += m * m
         for b in range(a):
-            w = nets.touched[b]
-            pairs += m * slots.rho[u, w] * nets.margin[w]
+            pairs += m * rho[index(nets.touched[index(b)])] * nets.margin[index(b)]
     q = squares + 2.0 * pairs  # rho is symmetric, with ones on the diagonal
     return np.sqrt(max(0.0, max(q, max(0.5 * (q + total * total), 0.5 * (q + squares)))))
 
@@ -179,18 +176,19 @@ def net_underlyings(slots: Slots, nets: Nets, row: F64) -> None:
     for c in range(C_SUM, C_MINIMUM_IM + 1):
         row[c] = 0.0
     initial = slots.rates[R_INITIAL]
-    for j in range(nets.counts[0]):
-        u = nets.touched[j]
-        nets.seen[u] = False
-        low = nets.net[u] + nets.long_down[u]
-        high = nets.net[u] + nets.long_up[u]
+    for at in range(nets.counts[0]):
+        j = index(at)
+        u = index(nets.touched[j])
+        nets.place[u] = 0
+        low = nets.net[j] + nets.long_down[j]
+        high = nets.net[j] + nets.long_up[j]
         net = low if low > 0.0 else (high if high < 0.0 else 0.0)
-        gross = nets.gross[u] + abs(net - nets.net[u])
-        charge = tier_charge(abs(net), slots.tier_edge[u], slots.tier_rate[u])
-        nets.margin[u] = charge if net >= 0.0 else -charge
+        gross = nets.gross[j] + abs(net - nets.net[j])
+        charge = counted(abs(net), slots.tier_edge[u], slots.tier_rate[u])
+        nets.margin[j] = charge if net >= 0.0 else -charge
         row[C_SUM] += charge
         row[C_HEDGED] += 0.5 * (gross - abs(net)) * slots.hedged_rate[u]
-        short = nets.short_units[u]
+        short = nets.short_units[j]
         row[C_MINIMUM_MM] += max(0.0, short * slots.rates[R_MINIMUM_MM] - charge)
         row[C_MINIMUM_IM] += max(0.0, short * slots.rates[R_MINIMUM_IM] - initial * charge)
     row[C_CORRELATED] = _correlated(nets, slots)
@@ -199,8 +197,8 @@ def net_underlyings(slots: Slots, nets: Nets, row: F64) -> None:
 
 @borrowing
 def margin_pool(
-    pool: int, holdings: Holdings, items: Items, assets: Assets, slots: Slots, desk: Desk,
-    nets: Nets, row: F64,
+    pool: int, holdings: Holdings, items: Items, assets: Assets, slots: Slots, alone: bool,
+    desk: Desk, nets: Nets, row: F64,
 ) -> None:  # fmt: skip
     """Fill one pool's row: tally, then cross terms."""
     lo, hi = holdings.pool_starts[pool], holdings.pool_starts[pool + 1]
@@ -214,7 +212,7 @@ def margin_pool(
         row[:] = np.nan
         row[T_UNPRICED] = 1.0
         return
-    net_positions(lo, hi, holdings, items, slots, nets, row)
+    net_positions(lo, hi, holdings, items, slots, alone, nets, row)
     net_underlyings(slots, nets, row)
 
 
@@ -225,23 +223,28 @@ def net_margins(
     """List one pool's signed margins by underlying slot for explain; return how many there are."""
     own, row = nets(len(slots.hedged_rate)), np.zeros(N_CROSS)
     lo, hi = holdings.pool_starts[pool], holdings.pool_starts[pool + 1]
-    net_positions(lo, hi, holdings, items, slots, own, row)
+    net_positions(lo, hi, holdings, items, slots, False, own, row)
     net_underlyings(slots, own, row)
     for j in range(own.counts[0]):
         slot[j] = own.touched[j]
-        margin[j] = own.margin[own.touched[j]]
+        margin[j] = own.margin[j]
     return own.counts[0]
 
 
 @compiled
 def cross_pools(
-    lo: int, hi: int, holdings: Holdings, items: Items, assets: Assets, slots: Slots, out: F64
-) -> None:
-    """Fill out rows [0, hi - lo) for pools [lo, hi): (hi - lo, N_CROSS), numeraire.
+    lo: int, hi: int, holdings: Holdings, items: Items, assets: Assets, slots: Slots,
+    alone: bool, out: F64,
+) -> None:  # fmt: skip
+    """Fill out[:, : hi - lo] for pools [lo, hi): one column a pool, (N_CROSS, ..), numeraire.
 
+    alone  also charge every instrument as if it stood alone: `isolated` asks, and costs a third
     NaN in every place but T_UNPRICED where a pool cannot be priced (spec 2.5).
     """
     own = desk(len(assets.price), len(assets.down))
     own_nets = nets(len(slots.hedged_rate))
+    row = np.zeros(N_CROSS)
     for pool in range(lo, hi):
-        margin_pool(pool, holdings, items, assets, slots, own, own_nets, out[pool - lo])
+        margin_pool(pool, holdings, items, assets, slots, alone, own, own_nets, row)
+        for c in range(N_CROSS):
+            out[c, pool - lo] = row[c]

@@ -18,7 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from crossmargin.base.arrays import B1, F64, I8, I32, I64
-from crossmargin.kernels.compiled import borrowing, compiled
+from crossmargin.kernels.brackets import counted_between
+from crossmargin.kernels.compiled import borrowing, compiled, inlined
 
 # Places of a pool's tally.
 T_UNPRICED, T_EQUITY, T_COUNTED, T_HAIRCUT_MM, T_HAIRCUT_IM = 0, 1, 2, 3, 4
@@ -114,21 +115,21 @@ class Assets(NamedTuple):
 class Desk(NamedTuple):
     """Scratch of one thread: sized by the market, wiped by the lists of what was touched.
 
-    balance (N,) net balance; touched (N,) the assets in order of touch
-    mtm (N_TIERS,); counted (N,) counted quantity of a touched asset
-    exposure (K,) of the factors touched; factors (K,) which, in order of touch
+    place (N,) 1 + row of a touched asset in the lists, 0 untouched: the lists stay short and near
+    touched, balance, counted (N,) lists: asset, net balance, counted quantity, in order of touch
+    mtm (N_TIERS,); factor_place (K,), factors, exposure (K,) the same for factors
     counts (2,) how many assets and factors
     """
 
-    balance: F64
-    seen: B1
+    place: I32
     touched: I32
+    balance: F64
+    counted: F64
     counts: I64
     mtm: F64
-    exposure: F64
-    exposed: B1
+    factor_place: I32
     factors: I32
-    counted: F64
+    exposure: F64
     tally: F64
 
 
@@ -136,24 +137,20 @@ class Desk(NamedTuple):
 def desk(n_assets: int, n_factors: int) -> Desk:
     """Return fresh scratch for one thread."""
     return Desk(
-        np.zeros(n_assets), np.zeros(n_assets, np.bool_), np.zeros(n_assets, np.int32),
-        np.zeros(2, np.int64), np.zeros(N_TIERS), np.zeros(n_factors),
-        np.zeros(n_factors, np.bool_), np.zeros(n_factors, np.int32), np.zeros(n_assets),
+        np.zeros(n_assets, np.int32), np.zeros(n_assets, np.int32), np.zeros(n_assets),
+        np.zeros(n_assets), np.zeros(2, np.int64), np.zeros(N_TIERS),
+        np.zeros(n_factors, np.int32), np.zeros(n_factors, np.int32), np.zeros(n_factors),
         np.zeros(N_TALLY),
     )  # fmt: skip
 
 
-@borrowing
-def kept_value(value: float, lo: int, hi: int, edge: F64, keep: F64) -> float:
-    """Return what marginal brackets [lo, hi) keep of `value` >= 0 (spec 3.1)."""
-    below = 0.0
-    kept = 0.0
-    for j in range(lo, hi):
-        if value <= edge[j]:
-            return kept + (value - below) * keep[j]
-        kept += (edge[j] - below) * keep[j]
-        below = edge[j]
-    return kept
+@inlined
+def index(i: int) -> int:
+    """Return a row number as one that cannot be negative: numba then leaves out its wrap-around.
+
+    To index with, not to count with: unsigned and signed integers add up to a float.
+    """
+    return np.uintp(i)  # type: ignore[return-value]
 
 
 @borrowing
@@ -166,22 +163,22 @@ def unsettled(items: Items, i: int, quantity: float, entry: float) -> float:
 
 @borrowing
 def _touch(desk: Desk, asset: int, amount: float) -> None:
-    if not desk.seen[asset]:
-        desk.seen[asset] = True
-        desk.touched[desk.counts[0]] = asset
+    if desk.place[asset] == 0:
+        n = index(desk.counts[0])
+        desk.touched[n] = asset
+        desk.balance[n] = amount
         desk.counts[0] += 1
-        desk.balance[asset] = 0.0
-    desk.balance[asset] += amount
+        desk.place[asset] = desk.counts[0]
+        return
+    desk.balance[index(desk.place[asset] - 1)] += amount
 
 
 @borrowing
 def _take_option(i: int, q: float, items: Items, desk: Desk) -> None:
     value = q * items.unit_value[i]
     desk.tally[T_EQUITY] += value
-    if q > 0.0:
-        desk.tally[T_LONG_OPTIONS] += value
-    elif q < 0.0:
-        desk.tally[T_OWES] = 1.0
+    desk.tally[T_LONG_OPTIONS] += value if q > 0.0 else 0.0
+    desk.tally[T_OWES] = 1.0 if q < 0.0 else desk.tally[T_OWES]
 
 
 @borrowing
@@ -196,17 +193,20 @@ def take_holdings(
     tally[:] = 0.0
     desk.mtm[:] = 0.0
     desk.counts[0] = 0
+    funding = 0.0
     h = lo
     while h < hi:
-        i = holdings.item[h]
+        item = holdings.item[index(h)]
+        i = index(item)
         q = pnl = 0.0
         held = False
-        while h < hi and holdings.item[h] == i:
-            q += holdings.quantity[h]
-            if holdings.quantity[h] != 0.0:
+        while h < hi and holdings.item[index(h)] == item:
+            piece = holdings.quantity[index(h)]
+            q += piece
+            if piece != 0.0:
                 held = True
                 if items.futures_like[i]:
-                    pnl += unsettled(items, i, holdings.quantity[h], holdings.entry[h])
+                    pnl += unsettled(items, i, piece, holdings.entry[index(h)])
             h += 1
         if not held:
             continue
@@ -217,52 +217,58 @@ def take_holdings(
             tally[T_UNPRICED] = 1.0
             continue
         if items.futures_like[i]:
-            settle = items.settle[i]
+            settle = index(items.settle[i])
             _touch(desk, settle, pnl)
-            desk.mtm[items.tier[i]] += pnl * assets.price[settle]
+            desk.mtm[index(items.tier[i])] += pnl * assets.price[settle]
             tally[T_OWES] = 1.0
         else:
             _take_option(i, q, items, desk)
-        if items.both_pay[i] or q * items.funding[i] > 0.0:
-            tally[T_FUNDING] += abs(items.funding[i] * q * items.delta[i])
+        paid = q * items.funding[i]
+        pays = items.both_pay[i] | (paid > 0.0)
+        cost = abs(paid * items.delta[i])
+        funding += cost if pays else 0.0
+    tally[T_FUNDING] = funding
 
 
 @borrowing
 def _owner_value(assets: Assets, account: int, asset: int, own: float) -> float:
-    for j in range(assets.owner_starts[account], assets.owner_starts[account + 1]):
+    for at in range(assets.owner_starts[index(account)], assets.owner_starts[index(account + 1)]):
+        j = index(at)
         if assets.owner_asset[j] == asset:
             return max(own, assets.owner_value[j])
     return own
 
 
 @borrowing
-def _take_held(value: float, a: int, account: int, assets: Assets, desk: Desk) -> None:
+def _take_held(value: float, j: int, account: int, assets: Assets, desk: Desk) -> None:
     tally = desk.tally
-    first, last = assets.edge_starts[a], assets.edge_starts[a + 1]
-    kept_mm = kept_value(value, first, last, assets.edge, assets.keep_mm)
+    a = index(desk.touched[j])
+    first, last = assets.edge_starts[a], assets.edge_starts[index(desk.touched[j] + 1)]
+    kept_mm = counted_between(value, first, last, assets.edge, assets.keep_mm)
     counted_mm = kept_mm * (1.0 - assets.market_mm[a])
     tally[T_COUNTED] += counted_mm
     tally[T_HAIRCUT_MM] += value - counted_mm
     tally[T_MARKET_MM] += value * assets.market_mm[a]
-    desk.counted[a] = desk.balance[a] * (kept_mm / value)
+    desk.counted[j] = desk.balance[j] * (kept_mm / value)
     if assets.bad[a]:
         tally[T_HAIRCUT_IM] += value  # spec 2.5: counts zero at IM, last good price at MM
         return
-    kept = kept_value(value, first, last, assets.edge, assets.keep_im) / value
+    kept = counted_between(value, first, last, assets.edge, assets.keep_im) / value
     whole = _owner_value(assets, account, a, value)
     if whole > value:
-        kept = min(kept, kept_value(whole, first, last, assets.edge, assets.keep_im) / whole)
+        kept = min(kept, counted_between(whole, first, last, assets.edge, assets.keep_im) / whole)
     kept = min(kept, assets.venue_keep[a])
     tally[T_HAIRCUT_IM] += value - value * kept * (1.0 - assets.market_im[a])
 
 
 @borrowing
-def take_balance(a: int, account: int, assets: Assets, desk: Desk) -> None:
+def take_balance(j: int, account: int, assets: Assets, desk: Desk) -> None:
     """Value one net balance: equity, haircut loss or debt surcharge (spec 2.3, 3.1-3.6)."""
     tally = desk.tally
-    balance = desk.balance[a]
-    desk.seen[a] = False
-    desk.counted[a] = balance
+    a = index(desk.touched[j])
+    balance = desk.balance[j]
+    desk.place[a] = 0
+    desk.counted[j] = balance
     if balance == 0.0:
         return
     value = balance * assets.price[a]
@@ -271,7 +277,7 @@ def take_balance(a: int, account: int, assets: Assets, desk: Desk) -> None:
         return
     tally[T_EQUITY] += value
     if balance > 0.0:
-        _take_held(value, a, account, assets, desk)
+        _take_held(value, j, account, assets, desk)
         return
     tally[T_OWES] = 1.0
     tally[T_SURCHARGE_MM] -= value * assets.surcharge_mm[a]
@@ -284,7 +290,7 @@ def take_balances(account: int, assets: Assets, desk: Desk) -> None:
     """Value the net balances of a pool, then hold back part of unsettled gains (spec 3.4)."""
     tally = desk.tally
     for j in range(desk.counts[0]):
-        take_balance(desk.touched[j], account, assets, desk)
+        take_balance(index(j), account, assets, desk)
     for t in range(N_TIERS):
         gain = max(0.0, desk.mtm[t])
         tally[T_GAINS_MM] += (1.0 - assets.gain_mm[t]) * gain
@@ -305,24 +311,25 @@ def itemise(
     lo, hi = holdings.pool_starts[pool], holdings.pool_starts[pool + 1]
     take_holdings(lo, hi, holdings, items, assets, own)
     for j in range(own.counts[0]):
-        a = own.touched[j]
         own.tally[:] = 0.0
-        take_balance(a, holdings.account[pool], assets, own)
-        asset[j], balance[j], counted[j] = a, own.balance[a], own.counted[a]
+        take_balance(index(j), holdings.account[pool], assets, own)
+        asset[j], balance[j], counted[j] = own.touched[j], own.balance[j], own.counted[j]
         detail[j] = own.tally
     return own.counts[0]
 
 
 @borrowing
 def _expose(desk: Desk, assets: Assets, a: int, value: float) -> None:
-    for j in range(assets.load_starts[a], assets.load_starts[a + 1]):
-        k = assets.load_factor[j]
-        if not desk.exposed[k]:
-            desk.exposed[k] = True
-            desk.factors[desk.counts[1]] = k
+    for at in range(assets.load_starts[index(a)], assets.load_starts[index(a + 1)]):
+        k = index(assets.load_factor[index(at)])
+        if desk.factor_place[k] == 0:
+            n = index(desk.counts[1])
+            desk.factors[n] = k
+            desk.exposure[n] = 0.0
             desk.counts[1] += 1
-            desk.exposure[k] = 0.0
-        desk.exposure[k] += value * assets.load_exponent[j]
+            desk.factor_place[k] = desk.counts[1]
+        change = value * assets.load_exponent[index(at)]
+        desk.exposure[index(desk.factor_place[k] - 1)] += change
 
 
 @borrowing
@@ -335,50 +342,23 @@ def take_uncertainty(
     underlying  (n_items,) asset row of each instrument's underlying
     """
     desk.counts[1] = 0
-    for j in range(desk.counts[0]):
+    for at in range(desk.counts[0]):
+        j = index(at)
         a = desk.touched[j]
-        if desk.balance[a] < 0.0 or not assets.bad[a]:
-            _expose(desk, assets, a, desk.balance[a] * assets.price[a])
+        if desk.balance[j] < 0.0 or not assets.bad[index(a)]:
+            _expose(desk, assets, a, desk.balance[j] * assets.price[index(a)])
     for h in range(lo, hi):
-        i = holdings.item[h]
+        i = index(holdings.item[index(h)])
         if items.kind[i] != ASSET:
-            _expose(desk, assets, underlying[i], holdings.quantity[h] * items.delta[i])
+            q = holdings.quantity[index(h)]
+            _expose(desk, assets, underlying[i], q * items.delta[i])
             if items.quote_exposed[i]:
-                value = holdings.quantity[h] * items.unit_value[i]
-                _expose(desk, assets, items.settle[i], value)
+                _expose(desk, assets, items.settle[i], q * items.unit_value[i])
     total = 0.0
-    for j in range(desk.counts[1]):
-        k = desk.factors[j]
-        x = desk.exposure[k]
-        desk.exposed[k] = False
+    for at in range(desk.counts[1]):
+        j = index(at)
+        k = index(desk.factors[j])
+        x = desk.exposure[j]
+        desk.factor_place[k] = 0
         total += max(0.0, max(x * assets.down[k], -x * assets.up[k]))
     desk.tally[T_UNCERTAINTY] = total
-
-
-@compiled
-def owner_totals(
-    lo: int, hi: int, account_starts: I64, picked: I64, holdings: Holdings, items: Items,
-    out_value: F64,
-) -> None:  # fmt: skip
-    """Add up what owners with several pools hold of each asset, over all their pools (spec 3.6).
-
-    picked     (C',) account rows with several pools; rows [lo, hi) of it are done
-    out_value  (C', N) written: coins, positive net balances only, summed over pools
-    """
-    n_assets = out_value.shape[1]
-    net = np.zeros(n_assets)
-    for c in range(lo, hi):
-        for p in range(account_starts[picked[c]], account_starts[picked[c] + 1]):
-            net[:] = 0.0
-            for h in range(holdings.pool_starts[p], holdings.pool_starts[p + 1]):
-                i = holdings.item[h]
-                if items.kind[i] == ASSET:
-                    net[i] += holdings.quantity[h]
-                elif items.futures_like[i]:
-                    # At its last good mark, if there ever was one: a pool set aside still owns.
-                    coins = unsettled(items, i, holdings.quantity[h], holdings.entry[h])
-                    if np.isfinite(coins):
-                        net[items.settle[i]] += coins
-            for a in range(n_assets):
-                if net[a] > 0.0:
-                    out_value[c, a] += net[a]

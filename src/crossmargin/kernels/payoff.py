@@ -18,6 +18,7 @@ from crossmargin.base.arrays import F64, I8, I32, I64
 from crossmargin.kernels.black76 import value_row
 from crossmargin.kernels.compiled import compiled
 from crossmargin.kernels.netting import ASSET, CALL, PUT
+from crossmargin.kernels.surface import shocked_vol
 
 LINEAR, INVERSE, QUANTO = 0, 1, 2
 
@@ -155,8 +156,8 @@ def joint_unit_rows(
     for i in range(lo, hi):
         if contracts.kind[i] == CALL or contracts.kind[i] == PUT:
             for s in range(n):
-                shock = 1.0 + vol_moves[s, vol_factor[i]] * vol_scale[i]
-                sigma[s] = contracts.sigma[i] * max(0.0, shock)
+                move = vol_moves[s, vol_factor[i]]
+                sigma[s] = shocked_vol(contracts.sigma[i], vol_scale[i], move, 0.0)
         _row(i, contracts, loads, log_moves, -1, sigma, contracts.t_years[i], out[i])
 
 

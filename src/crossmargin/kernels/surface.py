@@ -20,7 +20,6 @@ from crossmargin.kernels.compiled import compiled, inlined, run_blocks
 
 BLOCK = 4096  # queries per call
 DAY_YEARS = 1.0 / 365.0
-TERM_YEARS = 30.0 * DAY_YEARS  # the tenor at which vol moves are quoted (spec 4.3)
 
 
 class Surfaces(NamedTuple):
@@ -112,13 +111,14 @@ def _smile_vol(surfaces: Surfaces, expiry: int, log_strike: float) -> float:
 
 
 @inlined
-def term_scale(t_years: float, p_short: float, p_long: float) -> float:
-    """Return (30 d / max(T, 1 d))^p: how a 30-day vol move reaches another tenor.
+def term_scale(t_years: float, term_years: float, p_short: float, p_long: float) -> float:
+    """Return (term / max(T, 1 d))^p: how a vol move quoted at `term` reaches another tenor.
 
-    p = p_short below 30 days, p_long from there on. NaN in: NaN out. Spec 4.3.
+    p = p_short below the term (30 days in the shipped rules), p_long from there on. NaN in: NaN
+    out. Spec 4.3.
     """
     t = DAY_YEARS if t_years < DAY_YEARS else t_years
-    return (TERM_YEARS / t) ** (p_short if t < TERM_YEARS else p_long)
+    return (term_years / t) ** (p_short if t < term_years else p_long)
 
 
 @inlined
@@ -136,10 +136,10 @@ def shocked_vol(sigma: float, scale: float, move: float, floor: float) -> float:
     return lowest if shocked < lowest else shocked
 
 
-def term_scales(t_years: F64, p_short: float, p_long: float) -> F64:
+def term_scales(t_years: F64, term_years: float, p_short: float, p_long: float) -> F64:
     """Return `term_scale` of each time (N,)."""
     scale = np.empty(len(t_years))
-    _term_scales(t_years, p_short, p_long, scale)
+    _term_scales(t_years, term_years, p_short, p_long, scale)
     return scale
 
 
@@ -157,9 +157,9 @@ def shocked_vols(sigma: F64, scale: F64, move: F64, floor: F64) -> F64:
 
 
 @compiled
-def _term_scales(t_years: F64, p_short: float, p_long: float, out: F64) -> None:
+def _term_scales(t_years: F64, term_years: float, p_short: float, p_long: float, out: F64) -> None:
     for i in range(len(out)):
-        out[i] = term_scale(t_years[i], p_short, p_long)
+        out[i] = term_scale(t_years[i], term_years, p_short, p_long)
 
 
 @compiled

@@ -19,7 +19,9 @@ from crossmargin.base.arrays import F64, I32, I64
 from crossmargin.domain.rulebook import Bracket, Rulebook
 from crossmargin.frames.book import BookFrame
 from crossmargin.frames.market import MarketFrame
-from crossmargin.kernels.netting import N_TIERS, Assets, Holdings, Items, kept_value, owner_totals
+from crossmargin.kernels.brackets import counted
+from crossmargin.kernels.netting import N_TIERS, Assets, Holdings, Items
+from crossmargin.kernels.owners import owner_totals
 from crossmargin.margin.classes import ClassView, class_of
 from crossmargin.margin.valuation import Priced
 
@@ -91,7 +93,7 @@ def _venue_keep(market: MarketFrame, rulebook: Rulebook) -> F64:
         if own is None or own.venue_liquidity is None or not total > 0.0:
             continue
         rows = np.array(_schedule(own.venue_liquidity))
-        keep[a] = kept_value(total, 0, len(rows), rows[:, 0].copy(), rows[:, 2].copy()) / total
+        keep[a] = counted(total, rows[:, 0].copy(), rows[:, 2].copy()) / total
     return keep
 
 
@@ -104,10 +106,13 @@ def uncertainty(market: MarketFrame, rulebook: Rulebook, view: ClassView) -> tup
     width = width + 2.0 * view.factor_sigma * np.sqrt(factors.age_s / 86_400.0)
     price, stable = factors.level, factors.stable_price
     with np.errstate(invalid="ignore", divide="ignore"):
-        down = 1.0 - np.minimum(price, stable) / price * (1.0 - width)
-        up = np.maximum(price, stable) / price * (1.0 + width) - 1.0
-    # A factor without a price has no exposure that could be charged: its pools are set aside.
-    return np.nan_to_num(np.maximum(down, 0.0)), np.nan_to_num(np.maximum(up, 0.0))
+        down = np.maximum(0.0, 1.0 - np.minimum(price, stable) / price * (1.0 - width))
+        up = np.maximum(0.0, np.maximum(price, stable) / price * (1.0 + width) - 1.0)
+    # A width that is not known is the widest the rules know, never none. (A factor without a price
+    # has no exposure that could be charged: its pools are set aside.)
+    known = np.isfinite(down) & np.isfinite(up)
+    widest = rulebook.oracle.half_width_max
+    return np.where(known, down, widest), np.where(known, up, widest)
 
 
 def asset_terms(

@@ -19,11 +19,12 @@ from crossmargin.base.arrays import F64, I32, I64
 from crossmargin.domain.instruments import KindCode, PayoffCode
 from crossmargin.domain.rulebook import Rulebook, Shock, StressEvent
 from crossmargin.frames.market import MarketFrame
+from crossmargin.kernels import surface
 from crossmargin.kernels.compiled import run_blocks
 from crossmargin.kernels.payoff import Contracts, Loads, grid_unit_rows, joint_unit_rows
 from crossmargin.kernels.portfolio import Rows
 from crossmargin.kernels.tails import tail_rows
-from crossmargin.margin.classes import ClassView
+from crossmargin.margin.classes import NUMERAIRE_CLASS, ClassView
 from crossmargin.margin.joint import JointRows
 from crossmargin.margin.valuation import Priced, unit_value
 
@@ -79,7 +80,8 @@ def _event_moves(event: StressEvent, market: MarketFrame, rulebook: Rulebook) ->
         if name in event.moves:
             moves[k] = event.moves[name]
             continue
-        steady = factors.kinds[k] in STEADY
+        # A currency does not fall because coins do.
+        steady = factors.kinds[k] in STEADY or factors.classes[k] == NUMERAIRE_CLASS
         named = event.class_moves.get(factors.classes[k], 0.0 if steady else floor)
         moves[k] = named if steady else min(named, floor)
     return moves
@@ -184,9 +186,9 @@ def scenario_set(
 def term_scale(market: MarketFrame, rulebook: Rulebook) -> F64:
     """(M,) how much of a 30-day vol move reaches an option's expiry (spec 4.3)."""
     grid = rulebook.grid
-    days = np.maximum(market.t_years() * 365.0, 1.0)
-    power = np.where(days < grid.term_days, grid.term_short, grid.term_long)
-    return (grid.term_days / days) ** power
+    return surface.term_scales(
+        market.t_years(), grid.term_days / 365.0, grid.term_short, grid.term_long
+    )
 
 
 def contracts_of(market: MarketFrame, p: Priced) -> Contracts:
@@ -278,11 +280,9 @@ def unit_rows(
 def shocked_vols(
     market: MarketFrame, rulebook: Rulebook, view: ClassView, row: I64, steps: F64
 ) -> F64:
-    """(D, G) shocked vols of the options in instrument rows `row` (choice C29)."""
+    """(D, G) vols of the options in instrument rows `row` under grid steps -1, 0, 1 (C29)."""
     grid, table = rulebook.grid, market.instruments
-    iv = table.iv[row][:, None]
-    scale = term_scale(market, rulebook)[row][:, None]
-    floor = view.factor_vol_floor[view.first_factor[table.underlying[row]]][:, None]
-    up = np.maximum(iv, np.maximum(iv * (1.0 + grid.vol_up * scale), floor))
-    down = iv * np.maximum(0.0, 1.0 - grid.vol_down * scale)
-    return np.where(steps > 0.0, up, np.where(steps < 0.0, down, iv))
+    floor = view.factor_vol_floor[view.first_factor[table.underlying[row]]]
+    moves = np.where(steps > 0.0, grid.vol_up, np.where(steps < 0.0, -grid.vol_down, 0.0))
+    scale = term_scale(market, rulebook)[row]
+    return surface.shocked_vols(table.iv[row], scale, moves, floor)

@@ -95,7 +95,7 @@ def known(market: PlainMarket, stamp: datetime) -> bool:
 
 
 def event_moves(market: PlainMarket, event: StressEvent) -> dict[str, float]:
-    """C33: the move named, else the class's; a spot factor never falls less than BTC then."""
+    """C33: the move named, else the class's; a coin never falls less than BTC then."""
     btc = event.moves.get("BTC/USD")
     moves = {}
     for factor, terms in market.factors.items():
@@ -105,7 +105,7 @@ def event_moves(market: PlainMarket, event: StressEvent) -> dict[str, float]:
         found = (
             [event.class_moves[terms.risk_class]] if terms.risk_class in event.class_moves else []
         )
-        if terms.kind == "spot" and btc is not None:
+        if terms.kind == "spot" and terms.risk_class != "fiat" and btc is not None:
             found.append(btc)
         moves[factor] = min(found, default=0.0)
     return moves

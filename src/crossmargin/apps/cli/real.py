@@ -192,7 +192,8 @@ def _events(shared: Path, rules: Rulebook) -> list[dict[str, Any]]:
     from crossmargin.adapters.real_events import as_toml, rounded, stress_events
 
     return [
-        {"name": e.name, "moves": rounded(e.moves), "toml": as_toml(e),
+        {"name": e.name, "moves": rounded(e.moves),
+         "toml": as_toml(e, rules.stress.class_percentile),
          "refused_prints": [str(r) for r in e.refused]}
         for e in stress_events(shared, rules.joint)
     ]  # fmt: skip
