@@ -171,3 +171,63 @@ class LikelyMove:
 def most_likely_move(desk: Desk, watch: Watch = ignore) -> LikelyMove | None:
     """Return the smallest z' Sigma^-1 z with buffer_MM = 0, z in log moves (spec 7).
 
+    Sigma is the Ledoit-Wolf covariance of the joint rows. None without joint rows or factors, where
+    the pool is unpriced, or where no start (linear answer, worst stress, market beta) reaches it.
+    """
+    from scipy.optimize import minimize
+    from sklearn.covariance import LedoitWolf
+
+    joint = desk.market.joint
+    if joint is None or not len(desk.market.frame.factors):
+        return None
+    root = np.linalg.cholesky(
+        LedoitWolf().fit(np.log1p(joint.factor_moves)).covariance_
+        + 1e-12 * np.eye(len(desk.market.frame.factors))
+    )
+    scale = max(1.0, abs(buffer_at(desk, np.ones(len(root)))))
+
+    def edge(u: F64) -> float:
+        return buffer_at(desk, np.exp(np.clip(root @ u, -4.6, 2.4))) / scale
+
+    if not np.isfinite(edge(np.zeros(len(root)))):
+        return None
+    best: F64 | None = None
+    starts = _starts(desk, root, edge)
+    for done, start in enumerate(starts):
+        found = minimize(
+            lambda u: 0.5 * float(u @ u), start, jac=lambda u: u, method="SLSQP",
+            constraints={"type": "eq", "fun": edge}, options={"maxiter": 40, "ftol": 1e-9},
+        )  # fmt: skip
+        watch(done + 1, len(starts))
+        on_edge = abs(edge(found.x)) < 1e-4
+        if on_edge and (best is None or found.x @ found.x < best @ best):
+            best = found.x
+    if best is None:
+        return None
+    move = np.expm1(root @ best)
+    names = desk.market.frame.factors.names
+    return LikelyMove(
+        dict(zip(names, move.tolist(), strict=True)),
+        float(np.sqrt(best @ best)),
+        edge(best) * scale,
+    )
+
+
+def _starts(desk: Desk, root: F64, edge: Callable[[F64], float]) -> list[F64]:
+    """Return where the search begins: the linear answer, and lines through stress and beta."""
+    n = len(root)
+    here = edge(np.zeros(n))
+    gradient = np.array([(edge(0.5 * e) - edge(-0.5 * e)) for e in np.eye(n)])
+    starts = []
+    if gradient @ gradient > 0.0:
+        starts.append(-here * gradient / (gradient @ gradient))
+    lines = [np.log1p(m) for m in desk.market.scenarios.moves[len(desk.market.rows.probability) :]]
+    lines += [betas(desk), -betas(desk)]
+    for line in lines:
+        u = np.linalg.solve(root, line)
+        ladder = [edge(t * u) for t in (0.25, 0.5, 1.0)]
+        crossed = [t for t, v in zip((0.25, 0.5, 1.0), ladder, strict=True) if v * here <= 0.0]
+        if crossed:
+            starts.append(crossed[0] * u)
+    starts.sort(key=lambda u: float(u @ u))
+    return starts[:4]
