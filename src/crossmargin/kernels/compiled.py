@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+import numpy as np
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
@@ -119,3 +120,12 @@ def _family_digest() -> str:
 
 
 FAMILY = _family_digest()
+
+
+@inlined
+def index(i: int) -> int:
+    """Return a row number as one that cannot be negative: numba then leaves out its wrap-around.
+
+    To index with, not to count with: unsigned and signed integers add up to a float.
+    """
+    return np.uintp(i)  # type: ignore[return-value]

@@ -16,7 +16,7 @@ import numpy as np
 
 from crossmargin.base.arrays import F64, I32, I64
 from crossmargin.kernels.brackets import counted
-from crossmargin.kernels.compiled import borrowing, compiled
+from crossmargin.kernels.compiled import borrowing, compiled, index
 from crossmargin.kernels.netting import (
     ASSET,
     CALL,
@@ -30,7 +30,6 @@ from crossmargin.kernels.netting import (
     Holdings,
     Items,
     desk,
-    index,
     take_balances,
     take_holdings,
     take_uncertainty,

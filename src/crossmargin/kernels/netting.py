@@ -19,7 +19,7 @@ import numpy as np
 
 from crossmargin.base.arrays import B1, F64, I8, I32, I64
 from crossmargin.kernels.brackets import counted_between
-from crossmargin.kernels.compiled import borrowing, compiled, inlined
+from crossmargin.kernels.compiled import borrowing, compiled, index
 
 # Places of a pool's tally.
 T_UNPRICED, T_EQUITY, T_COUNTED, T_HAIRCUT_MM, T_HAIRCUT_IM = 0, 1, 2, 3, 4
@@ -142,15 +142,6 @@ def desk(n_assets: int, n_factors: int) -> Desk:
         np.zeros(n_factors, np.int32), np.zeros(n_factors, np.int32), np.zeros(n_factors),
         np.zeros(N_TALLY),
     )  # fmt: skip
-
-
-@inlined
-def index(i: int) -> int:
-    """Return a row number as one that cannot be negative: numba then leaves out its wrap-around.
-
-    To index with, not to count with: unsigned and signed integers add up to a float.
-    """
-    return np.uintp(i)  # type: ignore[return-value]
 
 
 @borrowing

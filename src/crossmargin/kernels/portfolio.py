@@ -213,12 +213,12 @@ def risk_array(
     """Fill bench.risk and the scans; bench.settled too where the answer is True (spec 5.7)."""
     for j in range(desk.counts[0]):
         a = desk.touched[j]
-        if desk.counted[a] == 0.0:
+        if desk.counted[j] == 0.0:
             continue
-        _take_leg(a, desk.counted[a], rows, bench)
+        _take_leg(a, desk.counted[j], rows, bench)
         for load in range(assets.load_starts[a], assets.load_starts[a + 1]):
             at = _factor_place(assets.load_factor[load], bench)
-            value = desk.counted[a] * assets.price[a] * assets.load_exponent[load]
+            value = desk.counted[j] * assets.price[a] * assets.load_exponent[load]
             bench.by_factor[at, B_SPOT] += value
     _take_legs(pool, False, holdings, items, rows, bench)
     n_late = bench.counts[2]
@@ -323,7 +323,7 @@ def portfolio_pools(
     lo: int, hi: int, holdings: Holdings, items: Items, extras: Extras, assets: Assets,
     rows: Rows, out: F64,
 ) -> None:  # fmt: skip
-    """Fill out rows [0, hi - lo) for pools [lo, hi): (hi - lo, N_PORTFOLIO), numeraire.
+    """Fill out[:, : hi - lo] for pools [lo, hi): one column a pool, (N_PORTFOLIO, ..), numeraire.
 
     NaN in every place but T_UNPRICED where a pool cannot be priced (spec 2.5).
     """
@@ -333,8 +333,8 @@ def portfolio_pools(
         most = max(most, holdings.pool_starts[pool + 1] - holdings.pool_starts[pool])
     # A position can add an asset its pool does not hold: the one it settles in.
     own_bench = bench(rows, len(extras.tenor_rate), 2 * most + 1)
+    row = np.zeros(N_PORTFOLIO)
     for pool in range(lo, hi):
-        row = out[pool - lo]
         first, last = holdings.pool_starts[pool], holdings.pool_starts[pool + 1]
         take_holdings(first, last, holdings, items, assets, own)
         take_balances(holdings.account[pool], assets, own)
@@ -343,10 +343,11 @@ def portfolio_pools(
         if own.tally[T_UNPRICED] > 0.0:
             row[:] = np.nan
             row[T_UNPRICED] = 1.0
-            continue
-        for t in range(N_TALLY):
-            row[t] = own.tally[t]
-        scan_pool(pool, holdings, items, extras, assets, rows, own, own_bench, row)
+        else:
+            row[:N_TALLY] = own.tally
+            scan_pool(pool, holdings, items, extras, assets, rows, own, own_bench, row)
+        for c in range(N_PORTFOLIO):
+            out[c, pool - lo] = row[c]
 
 
 @borrowing

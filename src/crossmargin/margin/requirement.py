@@ -10,6 +10,7 @@ Spec   docs/spec/05-requirement.md, docs/spec/06-verdict.md; choices C24, C25, C
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 
@@ -166,22 +167,54 @@ def verdicts(equity_short: F64, buffer_im: F64, buffer_mm: F64) -> I8:
 
 def empty_frame(n_pools: int, with_parts: bool) -> RequirementFrame:
     """Return a frame of NaN rows: UNPRICED until something fills them."""
-    columns = {
-        f.name: np.full(n_pools, np.nan)
-        for f in fields(RequirementFrame)
-        if f.name not in ("free", "binding_term", "worst_scenario", "parts_mm", "parts_im")
-    }
-    for name in ("draw_mm", "draw_im", "draw_wanted_im"):
-        columns[name] = np.zeros(n_pools)
+    frame = blank_frame(n_pools, with_parts)
+    for name in (*FILLED, "parts_mm", "parts_im"):
+        getattr(frame, name)[:] = np.nan
+    frame.worst_scenario[:] = -1
+    frame.binding_term[:] = 0
+    frame.free[:] = False
+    return frame
+
+
+FILLED = (
+    "equity", "collateral_value", "haircut_mm", "haircut_im", "surcharge_mm", "surcharge_im",
+    "long_options", "gains_mm", "gains_im", "uncertainty", "mm", "im", "bankrupt_short",
+    "worst_loss",
+)  # fmt: skip
+
+
+def blank_frame(n_pools: int, with_parts: bool) -> RequirementFrame:
+    """Return a frame without draws whose other columns hold what the memory held: for a method
+    that writes every one of them, each block of pools by the thread that computed it."""
+    # One block of memory: the system hands out large ones in large pages, which halves the time.
+    columns: dict[str, F64] = dict(zip(FILLED, np.empty((len(FILLED), n_pools)), strict=True))
     rows = len(PARTS) if with_parts else 0
     return RequirementFrame(
         **columns,
-        free=np.zeros(n_pools, np.bool_),
-        binding_term=np.zeros(n_pools, np.int8),
-        worst_scenario=np.full(n_pools, -1, np.int64),
-        parts_mm=np.full((rows, n_pools), np.nan),
-        parts_im=np.full((rows, n_pools), np.nan),
+        draw_mm=np.zeros(n_pools),
+        draw_im=np.zeros(n_pools),
+        draw_wanted_im=np.zeros(n_pools),
+        free=np.empty(n_pools, np.bool_),
+        binding_term=np.empty(n_pools, np.int8),
+        worst_scenario=np.empty(n_pools, np.int64),
+        parts_mm=np.empty((rows, n_pools)),
+        parts_im=np.empty((rows, n_pools)),
     )
+
+
+class Scratch(threading.local):
+    """Memory for the columns of one block of pools: one for each thread, used again."""
+
+    def __init__(self, n_columns: int) -> None:
+        """Start without memory."""
+        self.memory = np.empty((n_columns, 0))
+
+    def columns(self, n_pools: int) -> F64:
+        """Return (n_columns, at least n_pools); what stands past n_pools has no meaning."""
+        if self.memory.shape[1] < n_pools:
+            # 8 more than asked, so that the columns do not all share a few lines of the cache.
+            self.memory = np.empty((len(self.memory), n_pools + 8))
+        return self.memory
 
 
 def take(frame: RequirementFrame, picked: I64) -> RequirementFrame:

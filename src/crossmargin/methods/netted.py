@@ -34,7 +34,8 @@ from crossmargin.margin.prepared import Market, holdings_of, with_owners
 from crossmargin.margin.requirement import (
     BINDING,
     RequirementFrame,
-    empty_frame,
+    Scratch,
+    blank_frame,
     finish,
     stack,
 )
@@ -85,12 +86,13 @@ def assess_netted(core: Core, book: BookFrame, market: Market, ask: Ask) -> Requ
     items, slots = market.items, market.slots
     assets = with_owners(market.collateral, ask.owners)
     initial = market.rulebook.margin.initial_factor
-    frame = empty_frame(book.n_pools, ask.parts)
+    frame = blank_frame(book.n_pools, ask.parts)
+    scratch = Scratch(N_CROSS)
 
     def block(lo: int, hi: int) -> None:
-        out = np.empty((hi - lo, N_CROSS))
-        cross_pools(lo, hi, holdings, items, assets, slots, out)
-        row = np.ascontiguousarray(out.T)
+        out = scratch.columns(hi - lo)
+        cross_pools(lo, hi, holdings, items, assets, slots, core is isolated_core, out)
+        row = out[:, : hi - lo]
         here = slice(lo, hi)
         fill_balances(frame, here, row)
         parts_mm, parts_im, binding = core(row, initial)
@@ -103,7 +105,8 @@ def assess_netted(core: Core, book: BookFrame, market: Market, ask: Ask) -> Requ
         parts_im["liquidation_fee"] = initial * row[T_FEE]
         parts_im["funding"] = row[T_FUNDING]
         frame.mm[here], frame.im[here] = finish(parts_mm, parts_im, row[T_OWES], hi - lo)
-        frame.binding_term[here] = np.where(frame.mm[here] > 0.0, binding, 0)
+        frame.binding_term[here] = np.where(parts_mm["core"] > 0.0, binding, 0)
+        frame.worst_scenario[here], frame.worst_loss[here] = -1, np.nan
         if ask.parts:
             frame.parts_mm[:, here] = stack(parts_mm, hi - lo)
             frame.parts_im[:, here] = stack(parts_im, hi - lo)

@@ -35,6 +35,8 @@ from crossmargin.margin.prepared import Market, holdings_of, with_owners
 from crossmargin.margin.requirement import (
     BINDING,
     RequirementFrame,
+    Scratch,
+    blank_frame,
     empty_frame,
     finish,
     stack,
@@ -69,18 +71,19 @@ def _binding(row: F64, terms: F64) -> tuple[F64, I8, I64, F64]:
 
 def assess(book: BookFrame, market: Market, ask: Ask) -> RequirementFrame:
     """Return the requirement of every pool by scenarios."""
-    frame = empty_frame(book.n_pools, ask.parts)
     if market.joint is None:
-        return frame
+        return empty_frame(book.n_pools, ask.parts)
+    frame = blank_frame(book.n_pools, ask.parts)
+    scratch = Scratch(N_PORTFOLIO)
     holdings = holdings_of(book, ask.account)
     assets = with_owners(market.counted, ask.owners)
     items, extras, rows = market.items, market.extras, market.rows
     m = market.rulebook.margin
 
     def block(lo: int, hi: int) -> None:
-        out = np.empty((hi - lo, N_PORTFOLIO))
+        out = scratch.columns(hi - lo)
         portfolio_pools(lo, hi, holdings, items, extras, assets, rows, out)
-        row = np.ascontiguousarray(out.T)
+        row = out[:, : hi - lo]
         here = slice(lo, hi)
         fill_balances(frame, here, row, options_count=True)
         core, binding, code, loss = _binding(row, core_terms(row, m.kappa))
