@@ -192,7 +192,7 @@ def grouped(key: np.ndarray) -> Groups:
 
 
 def stepped(size: np.ndarray, edge: np.ndarray, rate: np.ndarray) -> np.ndarray:
-    """Return sum over marginal steps of rate x the part of `size` in the step; edge, rate (n, T)."""
+    """Return the sum over marginal steps of rate x the part of size in it; edge, rate (n, T)."""
     total = size * rate[:, 0]
     for j in range(1, edge.shape[1]):
         total += np.maximum(size - edge[:, j - 1], 0.0) * (rate[:, j] - rate[:, j - 1])
