@@ -262,12 +262,17 @@ class Report:
         return self.market.scenarios.names[first:], out
 
     def greeks(self, account: str | None = None) -> pl.DataFrame:
-        """Return delta, gamma (1 %), vega (vol point), theta (day) by pool and factor (5.8)."""
+        """Return delta, gamma (1 %), vega (vol point), theta (day) by pool and factor (5.8).
+
+        Null where the pool is UNPRICED.
+        """
         using_tables()
         book = self.book
         if account is not None:
             book = select_accounts(book, np.array([self._account_row(account)]))
         g = greeks(book, self.market)
+        unpriced = assess(book, self.market).verdict == Verdict.UNPRICED
+        known = np.where(unpriced[g.pool], np.nan, 1.0)
         owner = book.account_of_pool()
         names = self.market.frame.factors.names
         return pl.DataFrame(
@@ -275,7 +280,8 @@ class Report:
                 "account": [book.account_names[int(owner[p])] for p in g.pool],
                 "pool": [book.pool_names[int(p)] for p in g.pool],
                 "factor": [names[k] for k in g.factor],
-                "delta": g.delta, "gamma": g.gamma, "vega": g.vega, "theta": g.theta,
+                "delta": g.delta * known, "gamma": g.gamma * known,
+                "vega": g.vega * known, "theta": g.theta * known,
             }
         ).with_columns(pl.col(pl.Float64).fill_nan(None))  # fmt: skip
 

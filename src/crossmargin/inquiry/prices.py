@@ -21,6 +21,7 @@ from crossmargin.inquiry.desk import Desk, factor_row
 from crossmargin.methods.registry import assess
 
 SPAN = (0.01, 10.0)  # of the price: how far a liquidation price is looked for (spec 7)
+SPAN_SPOT, SPAN_STEADY = 0.6, 0.15  # how far a frontier looks: prices; pegs and bases
 STEPS = 96  # points on each side; two roots between neighbours (about 5 %) can be missed
 Watch = Callable[[int, int], None]
 """Called with (done, all) while a search runs: for progress bars."""
@@ -128,24 +129,32 @@ class Frontier:
 
 
 def frontier(
-    desk: Desk, factor_x: str, factor_y: str, span: float = 0.6, points: int = 25,
-    watch: Watch = ignore,
-) -> Frontier:  # fmt: skip
-    """Return buffer_MM where two factors stand between 1 - span and 1 / (1 - span) of now."""
+    desk: Desk, factor_x: str, factor_y: str, points: int = 25, watch: Watch = ignore
+) -> Frontier:
+    """Return buffer_MM where two factors stand between 1 - span and 1 / (1 - span) of now.
+
+    span is SPAN_SPOT for prices and SPAN_STEADY for pegs, bases and bridges.
+    """
     kx, ky = factor_row(desk.market, factor_x), factor_row(desk.market, factor_y)
     factors = desk.market.frame.factors
-    steps = np.exp(np.linspace(np.log(1.0 - span), -np.log(1.0 - span), points))
+    steps_x, steps_y = (_steps(factors.kinds[k], points) for k in (kx, ky))
     buffer = np.empty((points, points))
     for j, i in _cells(points):
         multiplier = np.ones(len(factors))
-        multiplier[ky] *= steps[j]
-        multiplier[kx] *= steps[i]
+        multiplier[ky] *= steps_y[j]
+        multiplier[kx] *= steps_x[i]
         buffer[j, i] = buffer_at(desk, multiplier)
         watch(j * points + i + 1, points * points)
     return Frontier(
-        factors.names[kx], factors.names[ky], factors.level[kx] * steps,
-        factors.level[ky] * steps, buffer,
+        factors.names[kx], factors.names[ky], factors.level[kx] * steps_x,
+        factors.level[ky] * steps_y, buffer,
     )  # fmt: skip
+
+
+def _steps(kind: str, points: int) -> F64:
+    end = -np.log(1.0 - (SPAN_SPOT if kind == "spot" else SPAN_STEADY))
+    steps: F64 = np.exp(np.linspace(-end, end, points))
+    return steps
 
 
 def _cells(points: int) -> Iterator[tuple[int, int]]:

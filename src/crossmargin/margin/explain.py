@@ -137,7 +137,7 @@ def explain_pool(
     The frame must carry parts. An UNPRICED pool has no numbers: its trees are single NaN nodes.
     """
     if not np.isfinite(frame.equity[pool]):
-        note = "unpriced: a price, a term or a scenario this pool needs is missing"
+        note = f"unpriced: {'; '.join(_missing(book, market, pool, method))}"
         return {key: Node(key, math.nan, note) for key in ("buffer_mm", "buffer_im")}
     assets = market.counted if method == "portfolio" else market.collateral
     assets = with_owners(assets, owners_of(book, market))
@@ -145,6 +145,19 @@ def explain_pool(
     case = _Case(book, frame, market, pool, method, balances)
     core = core_of(case)
     return {f"buffer_{level}": _buffer(case, core, level) for level in ("mm", "im")}
+
+
+def _missing(book: BookFrame, market: Market, pool: int, method: str) -> list[str]:
+    """Return in words what a pool that cannot be priced lacks (spec 2.5)."""
+    rows = slice(int(book.pool_starts[pool]), int(book.pool_starts[pool + 1]))
+    held = np.unique(book.item[rows][book.quantity[rows] != 0.0])
+    names = [market.frame.item_names[i] for i in held if market.items.bad[i]]
+    words = [f"no good price of {', '.join(names)}"] if names else []
+    if bool(book.set_aside[pool]):
+        words.append("a row of it was refused: see the findings")
+    if method == "portfolio" and market.joint is None:
+        words.append("no joint scenarios: the market has no history")
+    return words or ["a number it needs is not finite"]
 
 
 def _buffer(case: _Case, core: Core, level: str) -> Node:
