@@ -1,5 +1,5 @@
-# Appended to a copy of kernels/lanes.py when kernels run as plain Python for mutation tests: the
-# vector instructions in words. Ties go to the lowest place, as there.
+# Given to kernels/lanes.py when kernels run as plain Python for mutation tests: the vector
+# instructions in words. Ties go to the lowest place, as there.
 
 
 def _plain_accumulate(width):
@@ -31,3 +31,18 @@ worst_8, worst_32, worst_64 = _plain_worst(8), _plain_worst(32), _plain_worst(64
 def fma(x, y, z):
     # Two roundings here instead of one: far below the tolerance of any test.
     return x * y + z
+
+
+def largest_64(row, column):
+    return row[column : column + 64].max()
+
+
+def not_below_64(row, column, least):
+    # Not "at least": a NaN is not below anything, so its bit is set.
+    kept = ~(row[column : column + 64] < least)
+    return np.uint64(sum(1 << j for j in range(64) if kept[j]))
+
+
+def lowest_bit(bits):
+    word = int(bits)
+    return (word & -word).bit_length() - 1 if word else 64
