@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
 
 import numpy as np
 
 from benchmarks.bench_d import option_book
 from benchmarks.books import SEED, pool_book, unit_rows
 from benchmarks.harness import Figure, Result, outputs_hash
+from benchmarks.whole import wide, wide_book
+from crossmargin.frames.book import with_method
 from crossmargin.kernels.black76 import black76_greeks, black76_prices, revalue
 from crossmargin.kernels.brackets import Schedules, counted_values
 from crossmargin.kernels.scan import scan
 from crossmargin.kernels.tails import pools_expected_shortfall
+from crossmargin.methods.registry import METHODS, assess
 
 TITLE = "outputs with 1 and with 2 threads"
 
@@ -20,16 +25,17 @@ Answer = Callable[[int], tuple[np.ndarray, ...]]
 
 
 def run(quick: bool) -> Result:
-    """Return how many kernels differ in any bit: none."""
+    """Return how many kernels and methods differ in any bit: none."""
     hashes, differ = [], []
-    for name, answer in answers(20_000 if quick else 200_000).items():
+    n_pools = 20_000 if quick else 200_000
+    for name, answer in (answers(n_pools) | methods(n_pools)).items():
         one, two = (outputs_hash(*answer(threads)) for threads in (1, 2))
         hashes.append(one)
         if one != two:
             differ.append(name)
     note = f"differ: {', '.join(differ)}" if differ else "bit-equal"
     figure = Figure("threads", len(differ), f"of {len(hashes)} differ", most=0.0, note=note)
-    return Result([figure], outputs_hash(np.array(hashes)), {"kernels": len(hashes)})
+    return Result([figure], outputs_hash(np.array(hashes)), {"answers": len(hashes)})
 
 
 def answers(n_pools: int) -> dict[str, Answer]:
@@ -51,3 +57,15 @@ def answers(n_pools: int) -> dict[str, Answer]:
         "greeks": lambda n: tuple(black76_greeks(many, vols[:, 0], threads=n)),
         "brackets": lambda n: (counted_values(value, schedule, usdt, threads=n),),
     }
+
+
+def methods(n_pools: int) -> dict[str, Answer]:
+    """Return the whole path of every method: each column of its frame, parts included."""
+    market = wide(250)
+    book = wide_book(market, n_pools)
+
+    def answer(name: str, threads: int) -> tuple[np.ndarray, ...]:
+        frame = assess(with_method(book, name), market, threads, parts=True)
+        return tuple(getattr(frame, f.name) for f in fields(frame))
+
+    return {name: partial(answer, name) for name in METHODS}
