@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crossmargin.kernels.netting import N_TALLY
+from crossmargin.margin.requirement import PARTS
 from margin.small import FEE, INITIAL, RANGE, answer, held, judged, one, part, plain_market
 from margin.table import table
 
@@ -61,27 +61,17 @@ def test_k_is_the_worst_of_three_matrices(btc, eth, sol, worst):
     assert part(summed, "core", "mm") == pytest.approx(np.abs(n).sum(), rel=1e-12)
 
 
-def test_the_kernels_k_is_numpys_over_random_books():
-    from crossmargin.kernels.cross import C_CORRELATED, C_SUM, N_CROSS, cross_pools
-    from crossmargin.margin.prepared import holdings_of
-
-    assert C_SUM >= N_TALLY
+def test_k_is_numpys_over_random_books():
     rng = np.random.default_rng(3)
     quantity = rng.normal(0.0, 1.0, (200, 3)) * (5.0, 100.0, 2_000.0)
-    accounts = [
-        one("cross_correlated", held(BTC_PERP=a, ETH_PERP=b, SOL_PERP=c)) for a, b, c in quantity
-    ]
-    book, _, market = judged(plain_market(), *accounts)
-    out = np.empty((len(quantity), N_CROSS))
-    cross_pools(
-        0, len(quantity), holdings_of(book), market.items, market.collateral, market.slots, out
-    )
     n = quantity * PRICE
     edges, rates = np.array([0.01, 0.05, 0.2]) * 5e7, np.array([1.0, 1.25, 1.5, 2.0])
     steps = np.diff(np.minimum(np.abs(n)[..., None], [0.0, *edges, np.inf]), axis=-1)
     signed = np.sign(n) * (steps @ rates) * [RANGE[name] for name in NAMES]
-    want = np.max(
-        [np.sqrt(np.einsum("pi,ij,pj->p", signed, r, signed)) for r in three(RHO)], axis=0
-    )
-    np.testing.assert_allclose(out[:, C_CORRELATED], want, rtol=1e-11)
-    np.testing.assert_allclose(out[:, C_SUM], np.abs(signed).sum(axis=1), rtol=1e-12)
+    k = np.max([np.sqrt(np.einsum("pi,ij,pj->p", signed, r, signed)) for r in three(RHO)], axis=0)
+    books = [held(BTC_PERP=a, ETH_PERP=b, SOL_PERP=c) for a, b, c in quantity]
+    plain = plain_market(cross_floor=0.0)
+    core = PARTS.index("core")
+    for method, want in (("cross_correlated", k), ("cross_sum", np.abs(signed).sum(axis=1))):
+        frame = answer(plain, *(one(method, rows) for rows in books))
+        np.testing.assert_allclose(frame.parts_mm[core], want, rtol=1e-11)
