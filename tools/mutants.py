@@ -63,7 +63,24 @@ SURVIVED, KILLED = 0, 1  # exit codes of a fork
 SLOW_TEST_S = 8.0  # CPU seconds of a test, profiled, beyond which it is left out
 SLOW_S = 15.0  # CPU seconds of tests a mutant may meet; a mutant that takes thrice as long hangs
 MEMORY = 6 << 30  # bytes of addresses a fork may ask for
+ONLY = "kernels,margin"
 Z = 1.959964  # 95 % of a normal distribution lie within
+
+HEAD = """# Mutants of kernels and margin
+
+Written by `make mutants`; the reasons are read from tests/standins/equivalent.txt.
+
+**{total}** {size} ({how}).
+
+A mutant is one small change of one function: another operator, number, argument, word. It is
+killed when a test fails, or takes three times as long as it should. The mutants are those of
+mutmut, by its own operators; kernels run as plain Python, and the vector instructions of
+kernels/lanes.py in words (tests/standins). mutmut's runner is not used: it leaves decorated
+functions alone, and it starts and collects pytest anew for each mutant; tools/mutants.py collects
+once and forks. Not mutated: what only the compiler runs (kernels/lanes.py but for two functions,
+and the decorators of kernels/compiled.py), and what runs at import. A mutant counts as a survivor
+also where no test could tell it from the code.
+"""
 
 
 @dataclass(frozen=True)
@@ -251,6 +268,11 @@ class Runner:
 
     def run_all(self) -> None:
         """Run the mutants that are not known yet, `jobs` at a time."""
+        fit = sorted({t for tests in self.tests_of.values() for t in tests})
+        takes = sum(took for took, _ in fit)
+        _, code = os.waitpid(fork(None, [self.items[i] for _, i in fit], takes), 0)
+        if word(code) != "survived":
+            sys.exit(f"mutants: without a mutant the tests end {word(code)!r} in a fork")
         waiting = [m for m in self.mutants if not self.kept.knows(m)]
         print(f"{len(self.mutants)} mutants, {len(waiting)} to run", flush=True)
         running: dict[int, tuple[Mutant, float, float]] = {}
@@ -292,8 +314,8 @@ def fate(item: pytest.Item, following: pytest.Item | None) -> bool:
     return all(report.passed for report in runtestprotocol(item, log=False, nextitem=following))
 
 
-def fork(mutant: Mutant, tests: list[pytest.Item], takes: float) -> int:
-    """Start a process in which the mutant meets its tests; return its id."""
+def fork(mutant: Mutant | None, tests: list[pytest.Item], takes: float) -> int:
+    """Start a process in which the mutant, or none, meets its tests; return its id."""
     pid = os.fork()
     if pid:
         return pid
@@ -305,7 +327,8 @@ def fork(mutant: Mutant, tests: list[pytest.Item], takes: float) -> int:
         limit = math.ceil(5 + 3 * takes)
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        apply(mutant)
+        if mutant is not None:
+            apply(mutant)
         code = SURVIVED
         for test, following in zip(tests, [*tests[1:], None], strict=True):
             if not fate(test, following):
@@ -387,6 +410,42 @@ def interval(caught: int, ran: int, population: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
+def extent(caught: int, ran: int, population: int, seed: int) -> str:
+    """Say how many mutants ran, and what a sample lets one expect of all."""
+    if ran == population:
+        return f"all {population} mutants ran"
+    low, high = (100.0 * x for x in interval(caught, ran, population))
+    drawn_by = f"{ran} of {population} mutants ran, drawn with seed {seed}"
+    return f"{drawn_by}; of all, {low:.1f} to {high:.1f} % are killed (95 % interval)"
+
+
+def report(mutants: list[Mutant], kept: Kept, size: str) -> str:
+    """Return docs/mutants.md: shares, then every survivor, with the reason where one is known."""
+    rows = ["| file | mutants | killed | share |", "| --- | ---: | ---: | ---: |"]
+    paths = sorted({m.path for m in mutants})
+    for path in paths:
+        caught, ran = kept.count([m for m in mutants if m.path == path])
+        rows.append(f"| {path} | {ran} | {caught} | {100.0 * caught / max(1, ran):.1f} % |")
+    by_path = []
+    for path in paths:
+        left = [m for m in mutants if m.path == path and kept.status(m) not in CAUGHT]
+        if left:
+            by_path += [f"\n### {path}: {len(left)}\n"]
+        for m in left:
+            before, after = (line.replace("`", "'") for line in m.lines())
+            why = "; ".join(
+                w for n, part, w in reasons() if m.name.startswith(n) and part in before
+            )
+            name = m.name.removeprefix(f"{path}:") + (
+                "" if kept.status(m) == "survived" else f", {kept.status(m)}"
+            )
+            by_path.append(f"- {name}: `{before}` → `{after}`" + (f" *{why}*" if why else ""))
+    ends = [kept.status(m) for m in mutants]
+    how = ", ".join(f"{ends.count(w)} {w}" for w in sorted(set(ends)))
+    head = HEAD.format(total=kept.line(mutants), size=size, how=how)
+    return "\n".join([head, *rows, "\n## Survivors", *by_path, ""])
+
+
 def reasons() -> list[tuple[str, str, str]]:
     """Return (start of a mutant's name, part of its changed line, why nothing can tell it)."""
     rows = REASONS.read_text().splitlines() if REASONS.exists() else []
@@ -397,10 +456,10 @@ def reasons() -> list[tuple[str, str, str]]:
 def main(arguments: list[str]) -> int:
     """Run it; return 1 where fewer are caught than asked for."""
     parser = argparse.ArgumentParser(description="Mutation test of kernels and margin.")
-    parser.add_argument("--only", default="kernels,margin", help="files or folders, with commas")
+    parser.add_argument("--only", default=ONLY, help="files or folders, with commas")
     parser.add_argument("--tests", default=TESTS, help="folders or files, with commas")
     parser.add_argument("--least", type=float, default=85.0, help="per cent to be caught")
-    parser.add_argument("--sample", type=int, default=1500, help="how many mutants; 0: all")
+    parser.add_argument("--sample", type=int, default=0, help="how many mutants; 0: all")
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--fresh", action="store_true", help="forget earlier results")
@@ -428,10 +487,11 @@ def main(arguments: list[str]) -> int:
     for path in sorted({m.path for m in mutants}):
         print(f"{path}: {kept.line([m for m in mutants if m.path == path])}")
     caught, ran = kept.count(mutants)
-    low, high = interval(caught, ran, len(every))
-    print(
-        f"took {time.monotonic() - runner.started:.0f} s; {ran} of {len(every)} mutants, seed {options.seed}, 95 % interval {100 * low:.1f} to {100 * high:.1f} %"
-    )
+    print(extent(caught, ran, len(every), options.seed))
+    if options.only == ONLY and options.tests == TESTS and ran:
+        REPORT.write_text(report(mutants, kept, extent(caught, ran, len(every), options.seed)))
+        print(f"survivors: {REPORT.relative_to(ROOT)}")
+    print(f"took {time.monotonic() - runner.started:.0f} s")
     print(kept.line(mutants))
     return 0 if ran == len(mutants) and caught >= options.least / 100.0 * ran else 1
 
