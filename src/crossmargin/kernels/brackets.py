@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crossmargin.base.arrays import F64, I64, guard, guard_starts
-from crossmargin.kernels.compiled import borrowing, compiled, run_blocks
+from crossmargin.kernels.compiled import borrowing, compiled, index, run_blocks
 
 BLOCK = 8192  # values per call
 
@@ -54,7 +54,8 @@ def counted(value_usd: float, edges_usd: F64, fracs: F64) -> float:
 def counted_between(value_usd: float, lo: int, hi: int, edges_usd: F64, fracs: F64) -> float:
     """Return `counted` under brackets [lo, hi) of longer columns: one schedule among many."""
     total_usd, below_usd = 0.0, 0.0
-    for j in range(lo, hi):
+    for at in range(lo, hi):
+        j = index(at)
         # False for NaN, which so falls through to the end.
         if value_usd <= edges_usd[j]:
             return total_usd + fracs[j] * (value_usd - below_usd)

@@ -256,11 +256,13 @@ def finish(
     owes  (A,) > 0 where the pool has a debt, a short option or a future (spec 5.5)
     """
     free = owes == 0.0  # a NaN is not free
+    levels = []
     for parts in (parts_mm, parts_im):
-        parts["owes_nothing"] = np.where(free, -total(parts, n_pools), 0.0)
-    mm, im = total(parts_mm, n_pools), total(parts_im, n_pools)
-    # A pool that owes nothing is charged exactly nothing, not the rounding of x - x.
-    mm, im = np.where(free, 0.0, mm), np.where(free, 0.0, im)
+        own = total(parts, n_pools)
+        parts["owes_nothing"] = np.where(free, -own, 0.0)
+        # A pool that owes nothing is charged exactly nothing, not the rounding of x - x.
+        levels.append(np.where(free, 0.0, own))
+    mm, im = levels
     parts_im["im_floor"] = np.maximum(mm - im, 0.0)
     return mm, np.maximum(mm, im)
 
