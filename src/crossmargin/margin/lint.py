@@ -5,7 +5,7 @@ Out    findings, each with its key, what stands there, why that is wrong, and wh
 Owns   cross-checks: monotony, MM <= IM, sides the right way round, PSD, laws L1 and L4, spec 9.5.
 Never  changes a rulebook, reads a market, or refuses: who adopts a rulebook decides.
 Signs  fractions are of 1; haircuts, ranges and weights are >= 0.
-Spec   docs/spec/16-defaults.md, docs/spec/09-liquidation.md, docs/spec/15-laws.md
+Spec   docs/spec/16-defaults.md, docs/spec/16-defaults.md, docs/spec/15-laws.md
 """
 
 from __future__ import annotations
