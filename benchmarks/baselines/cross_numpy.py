@@ -3,7 +3,7 @@
 It is handed the same prepared tables of the market and the same columns of the book. It knows
 what the book of bench (a) is: one pool an account, linear contracts, no orders; items of a pool
 ascend. Rows of one pool and asset (or underlying, or factor) are brought together by one argsort
-of integer keys and np.add.reduceat, which measured faster than sparse matrices and np.unique.
+of integer keys, which NumPy does in vector registers, and np.add.reduceat.
 """
 
 from __future__ import annotations
