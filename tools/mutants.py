@@ -53,7 +53,7 @@ FAILING = ROOT / "mutants" / "failing.txt"
 REPORT = ROOT / "docs" / "mutants.md"
 REASONS = STANDINS / "equivalent.txt"
 TESTS = (
-    "tests/kernels,tests/margin,tests/methods,tests/cases,"
+    "tests/kernels,tests/margin,tests/methods,tests/inquiry,tests/cases,"
     "tests/twins/test_margin_equals_its_twin.py,tests/twins/test_greeks_equal_their_twin.py"
 )
 
@@ -499,6 +499,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
 
     os.chdir(ROOT)
+    sys.path.insert(0, str(ROOT / "src"))  # also where another checkout is the installed one
     os.environ["HYPOTHESIS_PROFILE"] = "mutants"
     make_plain()
     places = [PACKAGE / name for name in options.only.split(",")]
