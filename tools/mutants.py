@@ -466,9 +466,7 @@ def report(mutants: list[Mutant], kept: Kept, size: str) -> str:
             by_path += [f"\n### {path}: {len(left)}\n"]
         for m in left:
             before, after = (line.replace("`", "'") for line in m.lines())
-            why = "; ".join(
-                w for n, part, w in reasons() if m.name.startswith(n) and part in before
-            )
+            why = reason(m)
             name = m.name.removeprefix(f"{path}:") + (
                 "" if kept.status(m) == "survived" else f", {kept.status(m)}"
             )
@@ -479,11 +477,18 @@ def report(mutants: list[Mutant], kept: Kept, size: str) -> str:
     return "\n".join([head, *rows, "\n## Survivors", *by_path, ""])
 
 
-def reasons() -> list[tuple[str, str, str]]:
-    """Return (start of a mutant's name, part of its changed line, why nothing can tell it)."""
+def reasons() -> list[tuple[str, re.Pattern[str], str]]:
+    """Return (start of a mutant's name, pattern of its lines, why no test can tell it)."""
     rows = REASONS.read_text().splitlines() if REASONS.exists() else []
     cells = [[c.strip() for c in r.split(" | ")] for r in rows if r.strip() and r[0] != "#"]
-    return [(name, part, why) for name, part, why in cells]
+    return [(name, re.compile(part), why) for name, part, why in cells]
+
+
+def reason(mutant: Mutant) -> str:
+    """Return why no test can tell a survivor from the code, where that is known."""
+    lines = " → ".join(mutant.lines())
+    found = (w for n, part, w in reasons() if mutant.name.startswith(n) and part.search(lines))
+    return next(found, "")
 
 
 def main(arguments: list[str]) -> int:

@@ -146,3 +146,13 @@ def test_scans_and_tails_of_pools_by_hand():
     assert index.dtype == np.int64
     es = tails.pools_expected_shortfall(ROWS, STARTS, ITEM, FLOATS, HALVES, 0.5)
     assert es == pytest.approx([0.9, 4.0, 1.1, 4.8])  # the worse half is the worse scenario
+
+
+@pytest.mark.parametrize("n_columns", [1, 7, 8, 20, 63, 64, 65, 130, 192])
+def test_a_pools_row_is_summed_over_all_its_columns(n_columns: int):
+    # Blocks of 64, of 8 and single columns; the last block steps back to end at the edge.
+    rows = np.arange(3.0 * n_columns).reshape(3, n_columns)
+    item, quantity = np.array([2, 0, 1, 2], np.int32), np.array([9.0, 2.0, -1.0, 0.5])
+    out = np.full(n_columns, np.nan)
+    tails.pool_row(out, rows, item, quantity, 1, 4)  # the first holding is another pool's
+    assert out == pytest.approx(2.0 * rows[0] - rows[1] + 0.5 * rows[2])

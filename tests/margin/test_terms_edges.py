@@ -13,11 +13,12 @@ import pytest
 
 from crossmargin.base.errors import RulebookInvalid
 from crossmargin.domain.rulebook import AssetRules, Bracket, Shock
+from crossmargin.frames.history import HOUR_NS
 from crossmargin.margin import collateral, joint, scenarios
 from crossmargin.margin.classes import class_of, class_view
 from crossmargin.margin.joint import SEED_RETURNS
 from crossmargin.margin.requirement import BINDING, PARTS, blank_frame, empty_frame
-from crossmargin.reference.plain import Holding, PlainAsset, PlainInstrument, PlainMarket
+from crossmargin.reference.plain import STALE, Holding, PlainAsset, PlainInstrument, PlainMarket
 from margin.small import (
     FEE,
     INITIAL,
@@ -31,6 +32,8 @@ from margin.small import (
     with_factor,
     with_instrument,
 )
+from margin.test_joint import RULES, walk
+from margin.test_joint import market as joint_market
 from strategies import AT_NS, DAY_NS, rulebook
 from twins.bridge import market_frame
 from twins.rows import prepare
@@ -354,6 +357,26 @@ def test_rescaling_is_clipped_on_both_sides():
     assert found.tolist() == pytest.approx([0.5, 1.0, 2.5])
 
 
+def test_a_factor_the_history_does_not_know_is_its_class_on_every_day():
+    known = (("BTC/USD", "spot", "BTC"), ("AAA/USD", "spot", "altcoin"))
+    got = joint.joint_rows(
+        walk(), joint_market(factors=(*known, ("ZZZ/USD", "spot", "altcoin"))), RULES, 24.0
+    )
+    assert got.flagged[:, 2].all()
+    assert not got.flagged[:, 1].all()
+    # The class has one return a day and one volatility, AAA's: where that is known they move alike.
+    alike = ~got.flagged[:, 1]
+    assert got.factor_moves[alike, 2] == pytest.approx(got.factor_moves[alike, 1], rel=1e-9)
+
+
+def test_a_short_window_counts_the_first_date_too():
+    # Closes from 01:00 of day 1; windows of 4 h end at midnight of days 1 to 60: all 60 are told.
+    got = joint.joint_rows(walk(), joint_market(), RULES, 4.0)
+    assert len(got) == RULES.rows
+    early = joint_market(at_ns=60 * 24 * HOUR_NS)
+    assert len(joint.joint_rows(walk(), early, RULES, 4.0)) == 60
+
+
 # --- frames ---------------------------------------------------------------------------------------
 
 
@@ -389,3 +412,66 @@ def test_a_pool_that_owes_nothing_keeps_a_buffer_of_nothing_at_worst():
     assert frame.buffer_im[0] == 0.0
     # A perpetual owes: 0.01 x 50,000 x (0.14 + fee) with nothing against it.
     assert frame.buffer_mm[1] == pytest.approx(-500.0 * (0.14 + FEE))
+
+
+def test_a_row_of_nothing_is_nothing_even_where_its_price_is_bad():
+    # Zero perpetuals of a stale coin: neither unpriced, nor a debt, nor a requirement.
+    market = with_factor(plain_market(), "ETH/USD", status=STALE)
+    rows = held(USD=100.0, ETH=0.0, ETH_PERP=0.0, ETH_C=0.0)
+    for method in ("isolated", "cross_sum", "cross_correlated"):
+        frame = answer(market, one(method, rows))
+        assert (frame.equity[0], frame.mm[0], frame.im[0]) == (100.0, 0.0, 0.0)
+        assert bool(frame.free[0])
+
+
+# --- terms of items -------------------------------------------------------------------------------
+
+
+def test_assets_and_futures_carry_no_term_of_an_option():
+    market = plain_market()
+    items = prepare(market).items
+    n, names = len(market.assets), list(market.instruments)
+    for column in (items.delta, items.short_unit, items.isolated_mm, items.isolated_im):
+        assert not column[:n].any()
+    assert (items.slot[:n] == -1).all()
+    assert (items.kind[:n] == 0).all()
+    premium = {"ETH-C", "ETH-P", "ETH-C-USDT", "ETH-C-INV"}  # ETH-P-F is futures-style
+    assert {names[i] for i in np.flatnonzero(items.unit_value[n:])} == premium
+    assert not items.unit_value[:n].any()
+
+
+def test_a_quanto_contract_is_its_size_times_its_rate():
+    quanto = PlainInstrument("ETH-QUANTO", "perpetual", "quanto", "premium", "ETH", "USD", "BTC",
+                             3.0, 2_000.0, 0.5)  # fmt: skip
+    market = plain_market(quanto)
+    there = prepare(market)
+    row = len(market.assets) + list(market.instruments).index("ETH-QUANTO")
+    assert scenarios.contracts_of(there.frame, there.priced).size[row] == 1.5  # BTC a dollar
+    # One contract, up 100 from entry: 1.5 x 100 BTC at 50,000.
+    frame = answer(market, one("cross_sum", [*held(USD=1.0), Holding("ETH-QUANTO", 1.0, 1_900.0)]))
+    assert frame.equity[0] == pytest.approx(1.0 + 150.0 * 50_000.0)
+
+
+def test_the_grid_of_the_settlement_coin_leaves_the_surface_alone():
+    # A call quoted in USDT has rows in the grids of ETH and of USDT. Where nothing moves and vols
+    # stay ("vol same" of step 0) both lose nothing; the peg's grid never touches the vol.
+    market = plain_market()
+    there = prepare(market)
+    item = len(market.assets) + list(market.instruments).index("ETH-C-USDT")
+    rows, eth, usdt = there.rows, 1, 3
+    lines = {
+        int(rows.grid_factor[d]): rows.grid_rows[d]
+        for d in range(rows.grid_starts[item], rows.grid_starts[item + 1])
+    }
+    assert set(lines) == {eth, usdt}
+    still = 4 * 3  # step 0 is the fifth of nine; down, same, up
+    assert lines[usdt][still : still + 3] == pytest.approx([0.0] * 3, abs=1e-9)
+    down, same, up = lines[eth][still : still + 3]
+    assert same == pytest.approx(0.0, abs=1e-9)
+    assert down < -10.0 < 10.0 < up
+
+
+def test_a_day_on_which_bitcoin_rose_lifts_what_it_does_not_name():
+    event = put(rulebook().stress.events[0], name="day", moves={"BTC/USD": 0.2}, class_moves={})
+    moves, _ = stress_of(with_stress(plain_market(), events=(event,), shocks=()))["day"]
+    assert moves.tolist() == [0.2, 0.2, 0.2, 0.0]
