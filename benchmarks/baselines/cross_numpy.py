@@ -167,7 +167,7 @@ def requirement(
     lag = 1
     while lag < len(up) and (same := np.flatnonzero(up[lag:] == up[:-lag])).size:
         other = same + lag
-        rho = slots.rho[u[same], u[other]]
+        rho = slots.rho[slots.group[u[same]], slots.group[u[other]]]
         pairs += np.bincount(up[same], margin[same] * rho * margin[other], n)
         lag += 1
     form = square + 2.0 * pairs

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import strategies as s
+from crossmargin.frames.compile import from_smallest_units
 from crossmargin.inquiry.amounts import free_to_withdraw
-from crossmargin.inquiry.desk import desk_for
+from crossmargin.inquiry.desk import Desk, desk_for
 from crossmargin.inquiry.whatif import Trade, after
 from crossmargin.methods.registry import assess
 from crossmargin.reference import orders
@@ -46,7 +47,7 @@ def test_l2_all_of_a_pool_that_owes_nothing_may_leave(world: World, method: str)
     for row in rows:
         if row.item in world.market.assets:
             desk = desk_for(book, market, 0, "shared", row.item)
-            assert free_to_withdraw(desk, row.item) == row.quantity
+            assert coins_free(desk, row.item) == row.quantity
 
 
 @given(good_worlds(), st.integers(0, 2**31))
@@ -60,7 +61,7 @@ def test_l17_what_is_free_may_leave_and_a_little_more_may_not(world: World, seed
         if not held:
             continue
         row = rng.choice(held)
-        free = free_to_withdraw(desk_for(book, market, 0, "shared", row.item), row.item)
+        free = coins_free(desk_for(book, market, 0, "shared", row.item), row.item)
         assert 0.0 <= free <= row.quantity, i
         left = withdrawn(world.market, account, row.item, free)
         before = twin_rows(world.market, [account])[0]
@@ -72,6 +73,13 @@ def test_l17_what_is_free_may_leave_and_a_little_more_may_not(world: World, seed
         if free < row.quantity:
             more = min(row.quantity, free * (1.0 + 1e-5) + 1e-5 * row.quantity)
             assert withdrawn(world.market, account, row.item, more) <= slack
+
+
+def coins_free(desk: Desk, asset: str) -> float:
+    """What may leave, in coins: the answer is in smallest units."""
+    row = desk.market.frame.assets.names.index(asset)
+    decimals = int(desk.market.frame.assets.decimals[row])
+    return from_smallest_units(free_to_withdraw(desk, asset), decimals)
 
 
 def withdrawn(market: PlainMarket, account: PlainAccount, asset: str, amount: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from crossmargin.margin.addons import correlation_of
 from crossmargin.margin.requirement import PARTS
 from margin.small import FEE, INITIAL, RANGE, answer, held, judged, one, part, plain_market
 from margin.table import table
@@ -22,7 +23,8 @@ def three(rho: np.ndarray) -> list[np.ndarray]:
 
 def test_pairs_of_factors_come_before_pairs_of_classes_and_those_before_the_default():
     _, _, market = judged(plain_market(), one("cross_sum", held(USD=1.0)))
-    rho, view = market.slots.rho, market.view
+    view = market.view
+    rho = correlation_of(market.slots, np.arange(len(view.slot_asset)))
     at = {market.frame.assets.names[a]: u for u, a in enumerate(view.slot_asset)}
     assert rho[at["BTC"], at["ETH"]] == 0.85  # the pair, though btc:eth says 0.80
     assert rho[at["BTC"], at["SOL"]] == 0.7

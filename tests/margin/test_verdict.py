@@ -57,6 +57,8 @@ def frame_of(equity: float, haircut: float, mm: float, draw: float) -> Requireme
         frame, **zeros, equity=np.array([equity]), haircut_mm=np.array([haircut]),
         haircut_im=np.array([haircut]), mm=np.array([mm]), im=np.array([mm]),
         draw_mm=np.array([draw]), bankrupt_short=np.array([equity]),
+        margin_balance_mm=np.array([equity - haircut]),
+        margin_balance_im=np.array([equity - haircut]),
     )  # fmt: skip
 
 

@@ -68,6 +68,8 @@ class BookFrame:
 
     def account_of_pool(self) -> I64:
         """(A,) account row of each pool."""
+        if self.n_accounts == self.n_pools:  # every account holds its shared pool, so one each
+            return np.arange(self.n_pools)
         return np.repeat(np.arange(self.n_accounts), np.diff(self.account_starts))
 
 

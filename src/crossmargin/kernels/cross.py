@@ -33,6 +33,7 @@ from crossmargin.kernels.netting import (
     take_balances,
     take_holdings,
     take_uncertainty,
+    with_tally,
 )
 
 # Places of a pool's row after the tally. All at MM unless named; IM follows by the initial factor.
@@ -46,7 +47,8 @@ class Slots(NamedTuple):
 
     tier_edge, tier_rate (U, T)   marginal tiers of notional at MM (choice C16)
     hedged_rate (U,)              hedged fraction x range
-    rho (U, U)                    correlation, symmetric, ones on the diagonal
+    rho (R, R), group (U,)        correlation of groups of slots, symmetric; the diagonal is that of
+                                  two different slots of one group
     rates (7,)                    see R_* : what the rulebook says once for all
     underlying (n_items,)         asset row of each instrument's underlying
     """
@@ -55,6 +57,7 @@ class Slots(NamedTuple):
     tier_rate: F64
     hedged_rate: F64
     rho: F64
+    group: I32
     rates: F64
     underlying: I32
 
@@ -160,12 +163,13 @@ def _correlated(nets: Nets, slots: Slots) -> float:
     squares = 0.0
     for a in range(nets.counts[0]):
         m = nets.margin[index(a)]
-        rho = slots.rho[index(nets.touched[index(a)])]
+        rho = slots.rho[index(slots.group[index(nets.touched[index(a)])])]
         total += m
         squares += m * m
         for b in range(a):
-            pairs += m * rho[index(nets.touched[index(b)])] * nets.margin[index(b)]
-    q = squares + 2.0 * pairs  # rho is symmetric, with ones on the diagonal
+            other = index(slots.group[index(nets.touched[index(b)])])
+            pairs += m * rho[other] * nets.margin[index(b)]
+    q = squares + 2.0 * pairs  # a slot with itself is 1, and rho is symmetric
     return np.sqrt(max(0.0, max(q, max(0.5 * (q + total * total), 0.5 * (q + squares)))))
 
 
@@ -199,14 +203,12 @@ def margin_pool(
     pool: int, holdings: Holdings, items: Items, assets: Assets, slots: Slots, alone: bool,
     desk: Desk, nets: Nets, row: F64,
 ) -> None:  # fmt: skip
-    """Fill one pool's row: tally, then cross terms."""
+    """Fill one pool's row: tally (desk.tally is the front of `row`), then cross terms."""
     lo, hi = holdings.pool_starts[pool], holdings.pool_starts[pool + 1]
     take_holdings(lo, hi, holdings, items, assets, desk)
     take_balances(holdings.account[pool], assets, desk)
     if assets.uncertain[0] and desk.tally[T_OWES] > 0.0:  # C60
         take_uncertainty(lo, hi, holdings, items, assets, desk, slots.underlying)
-    for t in range(N_TALLY):
-        row[t] = desk.tally[t]
     if desk.tally[T_UNPRICED] > 0.0:
         row[:] = np.nan
         row[T_UNPRICED] = 1.0
@@ -240,9 +242,9 @@ def cross_pools(
     alone  also charge every instrument as if it stood alone: `isolated` asks, and costs a third
     NaN in every place but T_UNPRICED where a pool cannot be priced (spec 2.5).
     """
-    own = desk(len(assets.price), len(assets.down))
-    own_nets = nets(len(slots.hedged_rate))
     row = np.zeros(N_CROSS)
+    own = with_tally(desk(len(assets.price), len(assets.down)), row[:N_TALLY])
+    own_nets = nets(len(slots.hedged_rate))
     for pool in range(lo, hi):
         margin_pool(pool, holdings, items, assets, slots, alone, own, own_nets, row)
         for c in range(N_CROSS):

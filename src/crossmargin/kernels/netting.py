@@ -144,6 +144,15 @@ def desk(n_assets: int, n_factors: int) -> Desk:
     )  # fmt: skip
 
 
+@compiled
+def with_tally(desk: Desk, tally: F64) -> Desk:
+    """Return the scratch with its tally elsewhere: at the front of a longer row."""
+    return Desk(
+        desk.place, desk.touched, desk.balance, desk.counted, desk.counts, desk.mtm,
+        desk.factor_place, desk.factors, desk.exposure, tally,
+    )  # fmt: skip
+
+
 @borrowing
 def unsettled(items: Items, i: int, quantity: float, entry: float) -> float:
     """Return the P&L of a position in coins of its settlement asset (spec 2.1)."""

@@ -10,9 +10,11 @@ Spec   docs/spec/05-requirement.md, 5.2 and 5.4; choices C14 to C22
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
-from crossmargin.base.arrays import F64, I32
+from crossmargin.base.arrays import F64, I32, I64
 from crossmargin.domain.instruments import KindCode, PayoffCode
 from crossmargin.domain.rulebook import Rulebook
 from crossmargin.frames.market import MarketFrame
@@ -41,27 +43,42 @@ from crossmargin.margin.valuation import Priced
 VOL_POINT = 0.01
 
 
-def correlation(market: MarketFrame, rulebook: Rulebook, view: ClassView) -> F64:
-    """(U, U) correlation of underlyings: pair, else class pair, else default (choice C14)."""
+def correlation(market: MarketFrame, rulebook: Rulebook, view: ClassView) -> tuple[F64, I32]:
+    """Return the correlation of groups of underlyings (R, R), and each slot's group (U,) (C14).
+
+    Slots that the rules cannot tell apart share a group: 2,000 underlyings are 4 million pairs, and
+    a dozen groups. The diagonal is the correlation of two different slots of one group.
+    """
     rules = rulebook.correlation
     factor = view.first_factor[view.slot_asset]
-    names = [market.factors.names[k] for k in factor]
-    classes = [market.factors.classes[k] for k in factor]
-    # Class pairs first as a small table: a market of 2,000 underlyings has 4 million pairs.
-    kinds = sorted(set(classes))
-    code = np.array([kinds.index(c) for c in classes], dtype=np.int64)
-    table = np.array(
-        [[rules.pairs.get(":".join(sorted((a, b))), rules.default) for b in kinds] for a in kinds]
-    ).reshape(len(kinds), len(kinds))
-    rho = table[np.ix_(code, code)]
-    place = {name: np.flatnonzero(np.array(names) == name) for name in set(names)}
-    for key, value in rules.pairs.items():
-        a, b = key.split(":")
-        if a in place and b in place:
-            rho[np.ix_(place[a], place[b])] = rho[np.ix_(place[b], place[a])] = value
-    rho[factor[:, None] == factor[None, :]] = rules.same_factor
+    named = {name for key in rules.pairs for name in key.split(":")}
+    shared = Counter(factor.tolist())
+    keys = []
+    for k in factor.tolist():
+        name, risk_class = market.factors.names[k], market.factors.classes[k]
+        alone = name in named or shared[k] > 1
+        keys.append((name if alone else "", risk_class))
+    groups = sorted(set(keys))
+
+    def rho(a: tuple[str, str], b: tuple[str, str]) -> float:
+        if a[0] and a[0] == b[0]:
+            return rules.same_factor
+        by_class = rules.pairs.get(":".join(sorted((a[1], b[1]))), rules.default)
+        return rules.pairs.get(":".join(sorted((a[0], b[0]))), by_class)
+
+    table = np.array([[rho(a, b) for b in groups] for a in groups]).reshape(
+        len(groups), len(groups)
+    )
+    row = {key: g for g, key in enumerate(groups)}
+    return table, np.array([row[key] for key in keys], dtype=np.int32)
+
+
+def correlation_of(slots: Slots, rows: I64) -> F64:
+    """Return the correlation matrix of these slots, ones on the diagonal."""
+    group = slots.group[rows]
+    rho: F64 = slots.rho[np.ix_(group, group)]
     np.fill_diagonal(rho, 1.0)
-    return np.ascontiguousarray(rho)
+    return rho
 
 
 def _underlying_rows(market: MarketFrame) -> I32:
@@ -73,6 +90,7 @@ def _underlying_rows(market: MarketFrame) -> I32:
 def slots(market: MarketFrame, rulebook: Rulebook, view: ClassView) -> Slots:
     """Return the terms of every underlying slot for the cross methods."""
     m = rulebook.margin
+    rho, group = correlation(market, rulebook, view)
     span = view.market_mm[view.slot_asset]
     edges = np.array([t.up_to_adv for t in rulebook.tiers])
     multipliers = np.array([t.multiplier for t in rulebook.tiers])
@@ -84,7 +102,8 @@ def slots(market: MarketFrame, rulebook: Rulebook, view: ClassView) -> Slots:
         tier_edge=np.ascontiguousarray(view.adv[view.slot_asset][:, None] * edges),
         tier_rate=np.ascontiguousarray(span[:, None] * multipliers),
         hedged_rate=span * m.hedged_fraction,
-        rho=correlation(market, rulebook, view),
+        rho=rho,
+        group=group,
         rates=rates,
         underlying=_underlying_rows(market),
     )

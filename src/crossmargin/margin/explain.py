@@ -31,6 +31,7 @@ from crossmargin.kernels.netting import (
     itemise,
 )
 from crossmargin.kernels.tails import expected_shortfall
+from crossmargin.margin.addons import correlation_of
 from crossmargin.margin.prepared import Market, holdings_of, owners_of, with_owners
 from crossmargin.margin.requirement import BINDING, PARTS, RequirementFrame
 
@@ -274,7 +275,7 @@ def _by_underlying(book: BookFrame, market: Market, pool: int, term: str) -> dic
     rows, m = slot[:n][order], margin[:n][order]
     names = [market.frame.assets.names[market.view.slot_asset[u]] for u in rows]
     if term == "correlated":
-        rho = market.slots.rho[np.ix_(rows, rows)]
+        rho = correlation_of(market.slots, rows.astype(np.int64))
         ones, eye = np.ones_like(rho), np.eye(n)
         gains = [(m @ r @ m, m * (r @ m)) for r in (rho, (rho + ones) / 2, (rho + eye) / 2)]
         square, parts = max(gains, key=lambda g: float(g[0]))

@@ -53,6 +53,7 @@ class RequirementFrame:
 
     equity, collateral_value     net liquidation value; what of held assets counts at MM
     haircut_* .. uncertainty     what the margin balance is below equity (BALANCE_PARTS)
+    margin_balance_mm, .._im     equity less those
     mm, im                       requirement; buffer = margin balance + draw - requirement
     draw_mm, draw_im             granted draws (buckets); draw_wanted_im what was wanted
     bankrupt_short               spec 1.1: E + min(dr, max(0, E_S)); plain pools: E; < 0 is BANKRUPT
@@ -71,6 +72,8 @@ class RequirementFrame:
     gains_mm: F64
     gains_im: F64
     uncertainty: F64
+    margin_balance_mm: F64
+    margin_balance_im: F64
     mm: F64
     im: F64
     draw_mm: F64
@@ -88,15 +91,6 @@ class RequirementFrame:
         return len(self.equity)
 
     @property
-    def margin_balance_mm(self) -> F64:
-        return self.equity - self.haircut_mm - self.surcharge_mm - self.long_options - self.gains_mm
-
-    @property
-    def margin_balance_im(self) -> F64:
-        taken = self.haircut_im + self.surcharge_im + self.long_options + self.gains_im
-        return self.equity - taken - self.uncertainty
-
-    @property
     def buffer_mm(self) -> F64:
         return self._buffer(self.margin_balance_mm, self.mm, self.draw_mm)
 
@@ -106,8 +100,12 @@ class RequirementFrame:
 
     def _buffer(self, balance: F64, requirement: F64, draw: F64) -> F64:
         # In this order a draw that covers the shortfall leaves exactly 0 (C58).
-        buffer = (balance - requirement) + draw
-        return np.where(self.free & (requirement == 0.0), np.maximum(buffer, 0.0), buffer)
+        buffer = balance - requirement
+        buffer += draw
+        free = np.flatnonzero(self.free)
+        rule = free[requirement[free] == 0.0]
+        buffer[rule] = np.maximum(buffer[rule], 0.0)
+        return buffer
 
     @property
     def charge_mm(self) -> F64:
@@ -178,8 +176,8 @@ def empty_frame(n_pools: int, with_parts: bool) -> RequirementFrame:
 
 FILLED = (
     "equity", "collateral_value", "haircut_mm", "haircut_im", "surcharge_mm", "surcharge_im",
-    "long_options", "gains_mm", "gains_im", "uncertainty", "mm", "im", "bankrupt_short",
-    "worst_loss",
+    "long_options", "gains_mm", "gains_im", "uncertainty", "margin_balance_mm",
+    "margin_balance_im", "mm", "im", "bankrupt_short", "worst_loss",
 )  # fmt: skip
 
 

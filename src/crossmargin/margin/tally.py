@@ -44,6 +44,13 @@ def fill_balances(
     frame.long_options[here] = 0.0 * row[T_EQUITY] if options_count else row[T_LONG_OPTIONS]
     frame.gains_mm[here], frame.gains_im[here] = row[T_GAINS_MM], row[T_GAINS_IM]
     frame.uncertainty[here] = row[T_UNCERTAINTY]
+    taken = ("haircut", "surcharge", "gains")
+    for level in ("mm", "im"):
+        balance = getattr(frame, f"margin_balance_{level}")[here]
+        np.subtract(frame.equity[here], frame.long_options[here], out=balance)
+        for name in taken:
+            balance -= getattr(frame, f"{name}_{level}")[here]
+    frame.margin_balance_im[here] -= frame.uncertainty[here]
     frame.free[here] = row[T_OWES] == 0.0  # a NaN is not free
 
 

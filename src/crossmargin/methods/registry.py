@@ -59,7 +59,9 @@ def assess(
 
 
 def _by_method(book: BookFrame, market: Market, ask: Ask) -> RequirementFrame:
-    used = np.unique(book.method)
+    # A million pools of one method are the common case: no need to sort their codes.
+    one = book.n_pools > 0 and bool(book.method.min() == book.method.max())
+    used = book.method[:1] if one else np.unique(book.method)
     if len(used) == 1:
         return method_named(book.method_names[used[0]]).assess(book, market, ask)
     frame = empty_frame(book.n_pools, ask.parts)

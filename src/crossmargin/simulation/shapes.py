@@ -275,7 +275,8 @@ def _quanto_trader(d: Draft) -> list[Pool]:
 
 
 def _synthetic_carry(d: Draft) -> list[Pool]:
-    return [_loan(d, "USDe", "USDT", (0.078, 0.004), PORTFOLIO)]
+    # What UST lost in May 2022, with its stress weight, is what a synthetic dollar is charged.
+    return [_loan(d, "USDe", "USDT", (0.244, 0.004), PORTFOLIO)]
 
 
 def _bridge_arbitrage(d: Draft) -> list[Pool]:
