@@ -26,7 +26,7 @@ from crossmargin.kernels.lanes import (
     worst_64,
 )
 
-BLOCK = 4096  # pools per call: long enough to forget the call, short enough to share out
+BLOCK = 16_384  # pools per call: long enough to forget the call (4,096 costs a fifth more)
 
 
 class LossRows(NamedTuple):
