@@ -84,9 +84,10 @@ mutmut, by its own operators; kernels run as plain Python, and the vector instru
 kernels/lanes.py in words (tests/standins). mutmut's runner is not used: it leaves decorated
 functions alone, and it starts and collects pytest anew for each mutant; tools/mutants.py collects
 once and forks. Not mutated: what only the compiler runs (kernels/lanes.py but for two functions,
-and the decorators of kernels/compiled.py), and what runs at import. Tests that cannot pass on plain kernels, or take too long on them, are left
-out and named by the run, so a survivor may still be caught by `make test`. A mutant counts as a
-survivor also where no test could tell it from the code: those have their reason beside them.
+and the decorators of kernels/compiled.py), and what runs at import. Tests that cannot pass on
+plain kernels, or take too long on them, are left out and named by the run, so a survivor may still
+be caught by `make test`. A mutant counts as a survivor also where no test could tell it from the
+code: those have their reason beside them.
 """
 
 
