@@ -475,3 +475,31 @@ def test_a_day_on_which_bitcoin_rose_lifts_what_it_does_not_name():
     event = put(rulebook().stress.events[0], name="day", moves={"BTC/USD": 0.2}, class_moves={})
     moves, _ = stress_of(with_stress(plain_market(), events=(event,), shocks=()))["day"]
     assert moves.tolist() == [0.2, 0.2, 0.2, 0.0]
+
+
+def test_a_day_takes_value_off_an_option_held():
+    # The last scenario of a grid: nothing moves and a day has passed. At the money, F = K = 2,000,
+    # discount over 29 days less value over 30 days, each as the closed form of `at the money`.
+    market = plain_market()
+    rows = prepare(market).rows
+    item = len(market.assets) + list(market.instruments).index("ETH-C")
+
+    def value(days: float) -> float:
+        years = days / 365.0
+        half = 0.6 * math.sqrt(years) / 2.0
+        return math.exp(-0.03 * years) * 2_000.0 * math.erf(half / math.sqrt(2.0))
+
+    day = rows.grid_rows[rows.grid_starts[item], -1]
+    assert day == pytest.approx(value(29.0) - value(30.0), rel=1e-9)
+    assert day < 0.0
+
+
+def test_minimums_of_two_underlyings_add_up_under_cross_too():
+    # Deltas are next to nothing so far out of the money: 1 % and 1.25 % of 100 x 2,000 + 500 x 100.
+    sol = PlainInstrument("SOL-C", "call", "linear", "premium", "SOL", "USD", "USD", 1.0, 100.0,
+                          expiry_ns=MONTH, strike=1e4, iv=0.6, rate=0.03)  # fmt: skip
+    market = with_instrument(plain_market(sol), "ETH-C", strike=2e5)
+    rows = (*held(USD=1e6, ETH_C=-100.0), Holding("SOL-C", -500.0))
+    frame = answer(market, one("cross_sum", rows))
+    assert part(frame, "short_option_minimum", "mm") == pytest.approx(2_500.0, rel=1e-6)
+    assert part(frame, "short_option_minimum", "im") == pytest.approx(3_125.0, rel=1e-6)
