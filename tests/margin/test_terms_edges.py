@@ -221,7 +221,7 @@ def test_a_scan_without_a_loss_has_no_scenario():
 @pytest.mark.parametrize(
     ("name", "forward"),
     [(name, f) for name in ("ETH-PERP", "ETH-FUT") for f in (0.0, -1.0, math.nan, math.inf)]
-    + [("ETH-C", math.nan)],
+    + [("ETH-C", f) for f in (0.0, -1.0, math.nan)],
 )
 def test_an_instrument_without_a_forward_has_no_price(name: str, forward: float):
     market = with_instrument(plain_market(), name, forward=forward)

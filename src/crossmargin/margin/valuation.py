@@ -66,10 +66,13 @@ def option_side(market: MarketFrame, forward: F64) -> OptionSide:
     columns = [np.zeros(len(table)) for _ in range(5)]
     rows = np.flatnonzero(is_option)
     if len(rows):
+        # A row that no formula can hold is a row without a price; the others are priced (2.5).
+        holds = (forward[rows] > 0.0) & (table.strike[rows] > 0.0) & (table.iv[rows] >= 0.0)
         given = Options(
-            forward[rows], table.strike[rows], t_years[rows], np.ones(len(rows)), is_call[rows]
-        )
-        iv = table.iv[rows]
+            np.where(holds, forward[rows], np.nan), np.where(holds, table.strike[rows], np.nan),
+            t_years[rows], np.ones(len(rows)), is_call[rows],
+        )  # fmt: skip
+        iv = np.where(holds, table.iv[rows], np.nan)
         values = (black76_prices(given, iv, threads=1), *black76_greeks(given, iv, threads=1))
         for column, value in zip(columns, values, strict=True):
             column[rows] = value
