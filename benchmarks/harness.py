@@ -79,18 +79,23 @@ class Result:
         return asdict(self) | {"figures": figures, "met": self.met}
 
 
+REST_S = 0.25
+
+
 def alternate(*sides: Callable[[], Any], rounds: int = ROUNDS) -> tuple[list[float], list[Any]]:
     """Return the median seconds of each side and what each returned.
 
-    Sides take turns, so that a slow minute of the machine hits all of them. Right before each
-    timed call stands an untimed one of the same side: compiled, its caches filled with its own
-    data, and no thread of the other side still spinning.
+    Sides take turns, so that a slow minute of the machine hits all of them. Before each timed call
+    stands a rest, in which threads of the other side stop spinning (a BLAS library's wait for
+    work on a busy core for about 0.1 s after each product), and an untimed call of the same
+    side: compiled, and its caches filled with its own data.
     """
     seconds: list[list[float]] = [[] for _ in sides]
     outputs: list[Any] = [None] * len(sides)
     for _ in range(rounds):
         for j, side in enumerate(sides):
             outputs[j] = None
+            time.sleep(REST_S)
             side()
             started = time.perf_counter()
             outputs[j] = side()
