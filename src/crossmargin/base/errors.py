@@ -7,7 +7,13 @@
      |    +-- MarketInvalid       a market; likewise
      |    +-- FileUnreadable      a file that is missing, cut short or of another format
      +-- RiskError                a number that must not be given
-          +-- Unpriced            a price or parameter it would need is missing or bad
+     |    +-- Unpriced            a price or parameter it would need is missing or bad
+     +-- LedgerError              the journal, or the medium it lives on
+          +-- JournalBroken       records that do not follow from each other; names the first one
+          +-- StoreFailed         the medium refused: disk full, read-only, connection lost
+          +-- StoreBusy           another process holds the writer's lease
+          +-- StoreConflict       another process wrote since; this writer must stop
+          +-- Overloaded          the queue of commands is full: try again later
 
 In     what was found, where, and what would have been allowed.
 Out    one message a person can act on, and the same facts as attributes.
@@ -148,6 +154,45 @@ class Unpriced(RiskError):
         names = ", ".join(self.missing)
         verb = "is" if len(self.missing) == 1 else "are"
         return f"{self.where}: unpriced, because {names} {verb} missing or bad; {self.remedy}"
+
+
+class LedgerError(CrossmarginError):
+    """The journal, or the medium it lives on: where, what was found, what to do."""
+
+    def __init__(self, where: str, found: str, remedy: str) -> None:
+        """Say which store or record, what happened there, and what to do about it."""
+        self.where, self.found, self.remedy = where, found, remedy
+        super().__init__(where, found, remedy)
+
+    def __str__(self) -> str:
+        """Return "where: found; remedy"."""
+        return f"{self.where}: {self.found}; {self.remedy}"
+
+
+class JournalBroken(LedgerError):
+    """Records that do not follow from each other: tampered, cut short, reordered; `seq` is where."""
+
+    def __init__(self, where: str, seq: int, found: str, remedy: str = "") -> None:
+        """Name the first record that cannot be believed."""
+        super().__init__(where, f"record {seq}: {found}", remedy or "restore from a backup")
+        self.seq = seq
+        self.args = (where, seq, found, remedy)
+
+
+class StoreFailed(LedgerError):
+    """The medium refused: nothing of the call was kept."""
+
+
+class StoreBusy(LedgerError):
+    """Another process holds the writer's lease."""
+
+
+class StoreConflict(LedgerError):
+    """Another process wrote since: this writer must stop and start again from the store."""
+
+
+class Overloaded(LedgerError):
+    """The queue of commands is full; the command was not looked at."""
 
 
 def _rebuilt(kind: type[InputInvalid], findings: tuple[Finding, ...]) -> InputInvalid:

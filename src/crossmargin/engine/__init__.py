@@ -1,0 +1,1 @@
+"""Floor 6: commands, decisions, and the one mutable object."""
