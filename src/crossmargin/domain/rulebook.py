@@ -13,12 +13,14 @@ from __future__ import annotations
 import hashlib
 import math
 from datetime import datetime
+from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated
 
 import msgspec
 
 from crossmargin.base.errors import RulebookInvalid
+from crossmargin.domain.lending import LendingTerms
 
 # A stamp without an offset would mean another moment on another machine.
 Stamp = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -362,6 +364,7 @@ class Rulebook(_Part, frozen=True):
     oracle: Oracle
     liquidation: Liquidation
     assets: dict[str, AssetRules] = {}
+    lending: dict[str, LendingTerms] = {}
 
     def __post_init__(self) -> None:
         for name, risk_class in self.classes.items():
@@ -381,3 +384,13 @@ class Rulebook(_Part, frozen=True):
     def digest(self) -> str:
         """SHA-256 of the canonical encoding: same rules, same digest, on every machine."""
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+
+    def packed(self) -> bytes:
+        """Return the rulebook as bytes that keep infinities, which JSON has none of."""
+        return msgspec.msgpack.encode(self)
+
+
+@lru_cache(maxsize=8)
+def unpacked(rules: bytes) -> Rulebook:
+    """Return the rulebook of `packed` bytes; the same bytes are read once."""
+    return msgspec.msgpack.decode(rules, type=Rulebook)

@@ -1,0 +1,415 @@
+"""What may be asked of the engine, and what it can answer.
+
+In     nothing: these are values, made by adapters from bytes or by Python.
+Out    frozen commands; `Accepted` or `Rejected`.
+Owns   the commands, their fields, and the reasons of refusal in the order they are tested.
+Never  decides.
+Signs  amounts are integers of smallest units, > 0 unless said otherwise; contracts are 10^-18.
+Spec   docs/spec/10-ledger.md
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from crossmargin.domain.accounts import SHARED
+from crossmargin.domain.book import Mark, Print, Rows, Scenarios
+from crossmargin.ledger.events import PoolTerms
+
+
+class Rejection(StrEnum):
+    """Why a command is refused. A command with several faults gets the first of this order."""
+
+    # the envelope
+    KEY_INVALID = "key_invalid"
+    KEY_REUSED = "key_reused"  # the key made another command
+    COMMAND_EXPIRED = "command_expired"  # issued longer ago than keys are remembered
+    COMMAND_FROM_FUTURE = "command_from_future"
+    BATCH_INVALID = "batch_invalid"
+    # the world
+    NOT_LISTED = "not_listed"
+    NO_RULEBOOK = "no_rulebook"
+    MARKET_INVALID = "market_invalid"
+    TERMS_CHANGED = "terms_changed"
+    RULEBOOK_INVALID = "rulebook_invalid"
+    RULEBOOK_NOT_YET = "rulebook_not_yet"
+    SCENARIOS_INVALID = "scenarios_invalid"
+    # names
+    ACCOUNT_NAME_INVALID = "account_name_invalid"
+    ACCOUNT_EXISTS = "account_exists"
+    ACCOUNT_UNKNOWN = "account_unknown"
+    ACCOUNT_CLOSED = "account_closed"
+    ACCOUNT_FROZEN = "account_frozen"
+    ACCOUNT_IS_MIRROR = "account_is_mirror"
+    ACCOUNT_NOT_EMPTY = "account_not_empty"
+    STATUS_UNCHANGED = "status_unchanged"
+    POOL_NAME_INVALID = "pool_name_invalid"
+    POOL_EXISTS = "pool_exists"
+    POOL_UNKNOWN = "pool_unknown"
+    METHOD_UNKNOWN = "method_unknown"
+    ASSET_UNKNOWN = "asset_unknown"
+    FACTOR_UNKNOWN = "factor_unknown"
+    INSTRUMENT_UNKNOWN = "instrument_unknown"
+    INSTRUMENT_KIND = "instrument_kind"  # the command is not for this kind
+    INSTRUMENT_EXPIRED = "instrument_expired"
+    INSTRUMENT_NOT_EXPIRED = "instrument_not_expired"
+    TIER_UNKNOWN = "tier_unknown"
+    SOURCE_UNKNOWN = "source_unknown"
+    ORDER_NAME_INVALID = "order_name_invalid"
+    ORDER_EXISTS = "order_exists"
+    ORDER_UNKNOWN = "order_unknown"
+    SAME_POOL = "same_pool"
+    TOO_MANY = "too_many"  # holders, orders, pools, entries: docs/limits.md
+    # numbers
+    AMOUNT_NOT_POSITIVE = "amount_not_positive"
+    AMOUNT_TOO_LARGE = "amount_too_large"
+    PRICE_INVALID = "price_invalid"
+    RATE_INVALID = "rate_invalid"
+    PRICE_STALE = "price_stale"
+    PRICE_FROM_FUTURE = "price_from_future"
+    PRICE_OUT_OF_ORDER = "price_out_of_order"
+    PRICE_DIFFERS = "price_differs"  # from the one the instrument already settles at
+    # the state
+    NOTHING_DUE = "nothing_due"
+    NOTHING_OWED = "nothing_owed"
+    REPAY_EXCEEDS_DEBT = "repay_exceeds_debt"
+    ORDER_OVERFILLED = "order_overfilled"
+    ORDERS_OPEN = "orders_open"  # they are cancelled before a forced sale
+    NOT_REDUCING = "not_reducing"
+    POOL_NOT_EMPTY = "pool_not_empty"
+    DRAW_FIRST = "draw_first"
+    INSURANCE_FIRST = "insurance_first"
+    FUND_SHORT = "fund_short"
+    SHARES_SHORT = "shares_short"
+    # the state afterwards: judged at the end of a batch
+    BALANCE_SHORT = "balance_short"
+    CASH_SHORT = "cash_short"
+    BORROW_NOT_OFFERED = "borrow_not_offered"
+    BORROW_CAP = "borrow_cap"
+    UTILISATION = "utilisation"
+    # the margin afterwards
+    POOL_UNPRICED = "pool_unpriced"
+    NOT_LIQUIDATABLE = "not_liquidatable"
+    NOT_BANKRUPT = "not_bankrupt"
+    DRAW_TOO_LARGE = "draw_too_large"
+    NOT_RAISING = "not_raising"
+    MARGIN_SHORT = "margin_short"
+
+
+class Accepted(msgspec.Struct, frozen=True, tag="accepted", gc=False):
+    """It happened, in record `seq`; `repeated` where that was on an earlier call."""
+
+    seq: int
+    repeated: bool = False
+
+
+class Rejected(msgspec.Struct, frozen=True, tag="rejected", gc=False):
+    """It did not happen. `asked` and `free` are in the command's own unit, or 10^-6 numeraire."""
+
+    reason: Rejection
+    asked: int | None = None
+    free: int | None = None
+    where: str = ""
+
+
+Reply = Accepted | Rejected
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """key: idempotency key, one effect however often it is sent. issued_ns: the sender's clock."""
+
+    key: str = ""
+    issued_ns: int = 0
+
+
+class Side(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """One side of a fill; account "@outside" is whoever is not a user here.
+
+    fee    settlement units (quote of a spot pair), < 0 is a rebate
+    order  the open order it fills
+    """
+
+    account: str
+    pool: str = SHARED
+    fee: int = 0
+    order: str = ""
+
+
+Holder = tuple[str, str]
+
+
+# --- accounts -------------------------------------------------------------------------------------
+
+
+class OpenAccount(Command, frozen=True, kw_only=True):
+    """pools: the shared pool first, where it is listed; mirror: of an account at another venue."""
+
+    account: str
+    pools: tuple[PoolTerms, ...] = ()
+    mirror: bool = False
+
+
+class OpenPool(Command, frozen=True, kw_only=True):
+    account: str
+    pool: PoolTerms
+
+
+class SetStatus(Command, frozen=True, kw_only=True):
+    """open, frozen or closed."""
+
+    account: str
+    status: str
+    reason: str = ""
+
+
+# --- the world: decided alone, never in a batch ---------------------------------------------------
+
+
+class ListMarket(Command, frozen=True, kw_only=True):
+    """Tables of docs/formats.md; what is listed already keeps its decimals and terms."""
+
+    numeraire: str
+    source: str
+    factors: Rows
+    assets: Rows
+    instruments: Rows = ()
+
+
+class AdoptRulebook(Command, frozen=True, kw_only=True):
+    rules: bytes
+
+
+class AdoptScenarios(Command, frozen=True, kw_only=True):
+    scenarios: Scenarios
+
+
+class AcceptPrices(Command, frozen=True, kw_only=True):
+    stamped_ns: int
+    prints: dict[str, Print] = {}
+    marks: dict[str, Mark] = {}
+
+
+class AdoptVenueTotals(Command, frozen=True, kw_only=True):
+    totals: dict[str, float]
+
+
+class AdvanceFunding(Command, frozen=True, kw_only=True):
+    """Longs pay rate (a fraction, signed) x notional at price, an interval."""
+
+    instrument: str
+    rate: str
+    price: str
+
+
+class AdvanceInterest(Command, frozen=True, kw_only=True):
+    """Debts of an asset grow by its rate at the utilisation of now, for the time since last."""
+
+    asset: str
+
+
+# --- money ----------------------------------------------------------------------------------------
+
+
+class Deposit(Command, frozen=True, kw_only=True):
+    account: str
+    asset: str
+    amount: int
+    pool: str = SHARED
+    reference: str = ""
+
+
+class Withdraw(Command, frozen=True, kw_only=True):
+    account: str
+    asset: str
+    amount: int
+    pool: str = SHARED
+    reference: str = ""
+
+
+class Borrow(Command, frozen=True, kw_only=True):
+    """Like a withdrawal, but the balance may go below zero."""
+
+    account: str
+    asset: str
+    amount: int
+    pool: str = SHARED
+
+
+class Repay(Command, frozen=True, kw_only=True):
+    """From outside, at most what is owed with interest."""
+
+    account: str
+    asset: str
+    amount: int
+    pool: str = SHARED
+
+
+class Transfer(Command, frozen=True, kw_only=True):
+    """Between two pools, of one account or of two; pays_back: the bucket's `drawn` falls."""
+
+    account: str
+    asset: str
+    amount: int
+    pool: str = SHARED
+    to_account: str = ""
+    to_pool: str = SHARED
+    pays_back: bool = False
+
+
+class AccrueYield(Command, frozen=True, kw_only=True):
+    """Holders with a positive balance get rate (decimal text) of it, from @outside or @interest."""
+
+    asset: str
+    rate: str
+    holders: tuple[Holder, ...]
+    source: str = "@outside"
+    reference: str = ""
+
+
+# --- trading --------------------------------------------------------------------------------------
+
+
+class Fill(Command, frozen=True, kw_only=True):
+    """contracts > 0; price decimal text, quote units (premium options: settlement units)."""
+
+    instrument: str
+    contracts: int
+    price: str
+    buyer: Side
+    seller: Side
+
+
+class PlaceOrder(Command, frozen=True, kw_only=True):
+    account: str
+    order: str
+    instrument: str
+    contracts: int
+    limit_price: str
+    pool: str = SHARED
+    reduce_only: bool = False
+
+
+class CancelOrder(Command, frozen=True, kw_only=True):
+    """order "": all of the pool's."""
+
+    account: str
+    order: str = ""
+    pool: str = SHARED
+    reason: str = ""
+
+
+class ReserveDraws(Command, frozen=True, kw_only=True):
+    """Keep what each bucket reserves at MM now, for the time its price is missing (spec 1.1)."""
+
+    account: str
+
+
+class ChargeAccruals(Command, frozen=True, kw_only=True):
+    """Settle funding and interest of these pools up to the indexes of now."""
+
+    holders: tuple[Holder, ...]
+
+
+class SettleExpiry(Command, frozen=True, kw_only=True):
+    """An expired instrument ends in cash for these holders; the first one fixes the price."""
+
+    instrument: str
+    price: str
+    holders: tuple[Holder, ...]
+
+
+# --- losses ---------------------------------------------------------------------------------------
+
+
+class Liquidate(Command, frozen=True, kw_only=True):
+    """Forced sale (or buying back) of a position or, by a spot pair, of collateral or debt.
+
+    penalty  settlement units, into the tier's insurance fund
+    """
+
+    account: str
+    instrument: str
+    contracts: int
+    price: str
+    buys: bool
+    counterparty: Side
+    pool: str = SHARED
+    penalty: int = 0
+    tier: str = "A"
+
+
+class Draw(Command, frozen=True, kw_only=True):
+    """The shared pool pays for an empty bucket, at most t of spec 1.1."""
+
+    account: str
+    pool: str
+    asset: str
+    amount: int
+
+
+class FundInsurance(Command, frozen=True, kw_only=True):
+    tier: str
+    asset: str
+    amount: int
+
+
+class PayInsurance(Command, frozen=True, kw_only=True):
+    account: str
+    tier: str
+    asset: str
+    amount: int
+    pool: str = SHARED
+
+
+class Deleverage(Command, frozen=True, kw_only=True):
+    """A bankrupt pool's position is closed against another's, at a stated price."""
+
+    instrument: str
+    contracts: int
+    price: str
+    bankrupt: Holder
+    bankrupt_buys: bool
+    counterparty: Holder
+
+
+class Socialise(Command, frozen=True, kw_only=True):
+    """What an empty pool owes is paid by holders, pro rata to their balances of the asset."""
+
+    account: str
+    asset: str
+    amount: int
+    holders: tuple[Holder, ...]
+    pool: str = SHARED
+
+
+class Observe(Command, frozen=True, kw_only=True):
+    """A mirror account becomes what was seen; positions: instrument -> (contracts, cost)."""
+
+    account: str
+    source: str
+    balances: dict[str, int] = {}
+    positions: dict[str, tuple[int, int]] = {}
+    pool: str = SHARED
+
+
+Single = (
+    OpenAccount | OpenPool | SetStatus | Deposit | Withdraw | Borrow | Repay | Transfer
+    | AccrueYield | Fill | PlaceOrder | CancelOrder | ReserveDraws | ChargeAccruals | SettleExpiry
+    | Liquidate | Draw | FundInsurance | PayInsurance | Deleverage | Socialise | Observe
+)  # fmt: skip
+World = (
+    ListMarket | AdoptRulebook | AdoptScenarios | AcceptPrices | AdoptVenueTotals | AdvanceFunding
+    | AdvanceInterest
+)  # fmt: skip
+
+
+class Batch(Command, frozen=True, kw_only=True):
+    """All or none, judged on the state after the last; the commands inside carry no key."""
+
+    commands: tuple[Single, ...]
+
+
+AnyCommand = Single | World | Batch
+WORLD = frozenset(World.__args__)
