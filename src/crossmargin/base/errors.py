@@ -170,7 +170,7 @@ class LedgerError(CrossmarginError):
 
 
 class JournalBroken(LedgerError):
-    """Records that do not follow from each other: tampered, cut short, reordered; `seq` is where."""
+    """Records that do not follow from each other: tampered, cut or reordered; `seq` is where."""
 
     def __init__(self, where: str, seq: int, found: str, remedy: str = "") -> None:
         """Name the first record that cannot be believed."""

@@ -16,7 +16,7 @@ from crossmargin.base.errors import RulebookInvalid
 
 
 class LendingTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Rate = base + slope_low x u / kink up to the kink, then + slope_high x (u - kink) / (1 - kink).
+    """Rate: base + slope_low u / kink up to the kink, then + slope_high (u - kink) / (1 - kink).
 
     cap              coins that may be owed in all; a breach after a fall liquidates nobody
     utilisation_max  new borrow must leave debt / supplied at most here

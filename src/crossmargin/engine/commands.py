@@ -15,7 +15,7 @@ from enum import StrEnum
 import msgspec
 
 from crossmargin.domain.accounts import SHARED
-from crossmargin.domain.book import Mark, Print, Rows, Scenarios
+from crossmargin.domain.book import Mark, OrderState, Print, Rows, Scenarios
 from crossmargin.ledger.events import PoolTerms
 
 
@@ -394,10 +394,26 @@ class Observe(Command, frozen=True, kw_only=True):
     pool: str = SHARED
 
 
+class ImportAccount(Command, frozen=True, kw_only=True):
+    """Opening holdings of a pool that has none yet, from outside; nothing is judged.
+
+    balances may be negative; positions: instrument -> (contracts, cost); orders by id
+    """
+
+    account: str
+    balances: dict[str, int] = {}
+    positions: dict[str, tuple[int, int]] = {}
+    orders: dict[str, OrderState] = {}
+    drawn: int = 0
+    last_draw: int = 0
+    pool: str = SHARED
+
+
 Single = (
     OpenAccount | OpenPool | SetStatus | Deposit | Withdraw | Borrow | Repay | Transfer
     | AccrueYield | Fill | PlaceOrder | CancelOrder | ReserveDraws | ChargeAccruals | SettleExpiry
     | Liquidate | Draw | FundInsurance | PayInsurance | Deleverage | Socialise | Observe
+    | ImportAccount
 )  # fmt: skip
 World = (
     ListMarket | AdoptRulebook | AdoptScenarios | AcceptPrices | AdoptVenueTotals | AdvanceFunding

@@ -20,6 +20,7 @@ from crossmargin.frames.book import BookFrame
 from crossmargin.frames.compile import from_smallest_units, to_smallest_units, written_units
 from crossmargin.frames.edits import copies, with_changes
 from crossmargin.inquiry.desk import Desk, item_row
+from crossmargin.margin.prepared import Market
 from crossmargin.methods.registry import assess
 
 POINTS = 129  # copies in a round; a round narrows the answer by POINTS - 1
@@ -28,18 +29,23 @@ DOUBLINGS = 60
 TICK_MIN = 1e-12  # contracts
 
 
-def allowed_im(book: BookFrame, desk: Desk) -> F64:
-    """Return the buffer new risk and withdrawals are judged by, a number a copy (spec 1.1).
+def new_risk_buffer(book: BookFrame, market: Market) -> F64:
+    """(A,) the buffer new risk and withdrawals are judged by (spec 1.12); NaN where unpriced.
 
     The shared pool must carry what its buckets want, not only what they are granted.
     """
-    frame = assess(book, desk.market, threads=1)
-    n = desk.book.n_pools
-    buffer = frame.buffer_im[desk.pool :: n]
-    if desk.pool == 0 and n > 1:
-        granted = sum(frame.draw_im[p::n] for p in range(1, n))
-        buffer = buffer + granted - frame.draw_wanted_im[::n]
+    frame = assess(book, market, threads=1)
+    buffer = frame.buffer_im
+    if book.n_accounts < book.n_pools:
+        shared = book.account_starts[:-1]
+        # A shared pool's own draw is 0, so the sum over its account is what its buckets got.
+        buffer[shared] += np.add.reduceat(frame.draw_im, shared) - frame.draw_wanted_im[shared]
     return buffer
+
+
+def allowed_im(book: BookFrame, desk: Desk) -> F64:
+    """Return the buffer of the asked pool, a number a copy."""
+    return new_risk_buffer(book, desk.market)[desk.pool :: desk.book.n_pools]
 
 
 def largest(limit: float, allowed: Callable[[F64], B1]) -> float:

@@ -207,6 +207,12 @@ def _interest_charged(event: e.InterestCharged, book: Book) -> None:
             held.debt_index[event.asset] = index
 
 
+def _imported(event: e.Imported, book: Book) -> None:
+    pool = book.own(event.account).pools[event.pool]
+    pool.orders.update(event.orders)
+    pool.drawn, pool.last_draw = event.drawn, event.last_draw
+
+
 ALSO: dict[type, Callable[[Any, Book], None]] = {
     e.AccountOpened: _opened, e.PoolOpened: _pool_opened, e.StatusSet: _status,
     e.MarketListed: _listed, e.RulebookAdopted: _rules, e.ScenariosAdopted: _scenarios,
@@ -214,7 +220,7 @@ ALSO: dict[type, Callable[[Any, Book], None]] = {
     e.Filled: _filled, e.OrderPlaced: _placed, e.OrderCancelled: _cancelled,
     e.DrawReserved: _reserved, e.Drawn: _drawn, e.Settled: _settled,
     e.FundingIndexed: _funding_indexed, e.FundingPaid: _funding_paid,
-    e.InterestIndexed: _interest_indexed, e.InterestCharged: _interest_charged,
+    e.Imported: _imported, e.InterestIndexed: _interest_indexed, e.InterestCharged: _interest_charged,
 }  # fmt: skip
 
 MONEYED = frozenset(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import msgspec
 
-from crossmargin.domain.book import Listing, Mark, Print, Scenarios
+from crossmargin.domain.book import Listing, Mark, OrderState, Print, Scenarios
 
 SCHEMA = 1
 
@@ -129,6 +129,7 @@ class Transferred(Event, frozen=True):
 
 
 class YieldAccrued(Event, frozen=True):
+    asset: str
     reference: str
     postings: tuple[Posting, ...]
 
@@ -268,6 +269,18 @@ class LossSocialised(Event, frozen=True):
     postings: tuple[Posting, ...]
 
 
+class Imported(Event, frozen=True):
+    """What a pool held when it came here, against @outside."""
+
+    account: str
+    pool: str
+    postings: tuple[Posting, ...]
+    moves: tuple[Move, ...]
+    orders: dict[str, OrderState]
+    drawn: int
+    last_draw: int
+
+
 class Observed(Event, frozen=True):
     """An outside venue's account, mirrored: the postings that made it equal to what was seen."""
 
@@ -283,7 +296,7 @@ AnyEvent = (
     | PricesAccepted | VenueTotalsAdopted | Deposited | Withdrawn | Borrowed | Repaid | Transferred
     | YieldAccrued | Filled | OrderPlaced | OrderCancelled | DrawReserved | Settled
     | FundingIndexed | FundingPaid | InterestIndexed | InterestCharged | LiquidationFilled | Drawn
-    | InsuranceFunded | InsurancePaid | Deleveraged | LossSocialised | Observed
+    | InsuranceFunded | InsurancePaid | Deleveraged | LossSocialised | Observed | Imported
 )  # fmt: skip
 
 

@@ -1,0 +1,199 @@
+"""What must hold afterwards: balances, cash, loans, and margin of every touched pool at once.
+
+In     workspaces whose events have happened in their forks; the book before; a setting.
+Out    for each workspace None, or why it is refused.
+Owns   spec 10.15 and 10.16: the rules of the final state, margin of many commands in one batch.
+Never  changes a book; lets one command's answer touch another's.
+Signs  buffers signed, numeraire; facts in the asset's unit or 10^-6 numeraire.
+Spec   docs/spec/10-ledger.md
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from crossmargin.base.arrays import F64
+from crossmargin.domain.book import MONEY_DECIMALS, AccountState, Book, LendingState
+from crossmargin.engine.commands import Rejected, Rejection
+from crossmargin.engine.market import Setting
+from crossmargin.engine.workspace import MarginAsk, Workspace
+from crossmargin.frames.book import BookFrame
+from crossmargin.frames.compile import to_smallest_units
+from crossmargin.frames.ledgered import book_frame
+from crossmargin.inquiry.amounts import free_to_withdraw, new_risk_buffer
+from crossmargin.inquiry.desk import desk_for
+from crossmargin.ledger import exactly
+
+
+class Pressure:
+    """What earlier commands of a wave may do to an asset's totals, at worst: for those after."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.debt: dict[str, int] = {}
+        self.supplied: dict[str, int] = {}
+
+    def add(self, work: Workspace, base: Book) -> None:
+        """Count a workspace's rise of debt and fall of supply."""
+        for asset, after in work.book.lending.items():
+            before = base.lent(asset)
+            if after.debt > before.debt:
+                self.debt[asset] = self.debt.get(asset, 0) + after.debt - before.debt
+            if after.supplied < before.supplied:
+                fall = before.supplied - after.supplied
+                self.supplied[asset] = self.supplied.get(asset, 0) + fall
+
+    def on(self, asset: str) -> tuple[int, int]:
+        """Return (more debt, less supply) that earlier commands may have made."""
+        return self.debt.get(asset, 0), self.supplied.get(asset, 0)
+
+
+def refuse_balances(work: Workspace) -> Rejected | None:
+    """Return the first balance that ends below zero where it must not."""
+    for (account, pool, asset), (asked, free) in work.balances.items():
+        if work.book.balance(account, pool, asset) < 0:
+            return Rejected(Rejection.BALANCE_SHORT, asked, free, f"{account}/{pool}/{asset}")
+    return None
+
+
+def refuse_totals(work: Workspace, base: Book, pressure: Pressure) -> Rejected | None:
+    """Return the first rule of cash or lending that the totals afterwards break."""
+    for asset, asked in work.cash.items():
+        more, less = pressure.on(asset)
+        after, before = work.book.lent(asset), base.lent(asset)
+        if after.supplied - less < after.debt + more:
+            free = max(0, before.supplied - before.debt)
+            return Rejected(Rejection.CASH_SHORT, asked, free, asset)
+    for asset, asked in work.borrows.items():
+        more, less = pressure.on(asset)
+        after, before = work.book.lent(asset), base.lent(asset)
+        if after.debt <= before.debt:
+            continue
+        whole = LendingState(after.debt + more, after.supplied - less)
+        found = _refuse_loan(whole, asset, work.setting)
+        if found is not None:
+            return Rejected(found, asked, None, asset)
+    return None
+
+
+def _refuse_loan(after: LendingState, asset: str, setting: Setting) -> Rejection | None:
+    rules = setting.rules
+    terms = rules.lending.get(asset) if rules is not None else None
+    if terms is None:
+        return Rejection.BORROW_NOT_OFFERED
+    cap, most = exactly.ratio(repr(terms.cap)), exactly.ratio(repr(terms.utilisation_max))
+    assert cap is not None
+    assert most is not None
+    if after.debt * cap[1] > cap[0] * 10 ** setting.decimals[asset]:
+        return Rejection.BORROW_CAP
+    if after.debt * most[1] > most[0] * after.supplied:
+        return Rejection.UTILISATION
+    return None
+
+
+# --- margin ---------------------------------------------------------------------------------------
+
+
+class _Judged(NamedTuple):
+    """One pool to judge: which workspace asked, whose it is, what was asked."""
+
+    work: int
+    account: str
+    pool: str
+    ask: MarginAsk
+
+
+def refuse_margins(works: Sequence[Workspace], base: Book) -> list[Rejected | None]:
+    """Return for each workspace why its pools are short, all of them margined in one batch."""
+    answers: list[Rejected | None] = [None] * len(works)
+    rows = [
+        _Judged(w, account, pool, ask)
+        for w, work in enumerate(works)
+        for (account, pool), ask in work.margins.items()
+    ]
+    if not rows:
+        return answers
+    setting = works[0].setting
+    after = _buffers([(row.account, row.pool, works[row.work].book) for row in rows], base, setting)
+    short = [n for n in range(len(rows)) if not after[n] >= 0.0]
+    if not short:
+        return answers
+    before = _buffers([(rows[n].account, rows[n].pool, base) for n in short], base, setting)
+    for place, n in enumerate(short):
+        row = rows[n]
+        if answers[row.work] is not None:
+            continue
+        was, now = float(before[place]), float(after[n])
+        if not row.ask.strict and now >= was:
+            continue
+        answers[row.work] = _refusal(row, was, now, base, setting)
+    return answers
+
+
+Asked = tuple[str, str, Book]
+
+
+def _buffers(asked: Sequence[Asked], base: Book, setting: Setting) -> F64:
+    """Return the new-risk buffer of each asked pool; NaN where it cannot be known."""
+    if setting.market is None or setting.items is None:
+        return np.full(len(asked), np.nan)
+    accounts: dict[tuple[int, str], tuple[int, AccountState]] = {}
+    for account, _, book in asked:
+        found = book.find(account)
+        if found is not None and (id(book), account) not in accounts:
+            accounts[id(book), account] = (len(accounts), found)
+    if not accounts:
+        return np.full(len(asked), np.nan)
+    frame = book_frame(
+        ((name, found) for (_, name), (_, found) in accounts.items()), base, setting.items
+    )
+    buffers = new_risk_buffer(frame, setting.market)
+    rows = np.empty(len(asked), np.int64)
+    known = np.ones(len(asked), np.bool_)
+    plain = frame.n_pools == frame.n_accounts
+    for n, (account, pool, book) in enumerate(asked):
+        place = accounts.get((id(book), account))
+        if place is None:
+            rows[n], known[n] = 0, False
+        else:
+            rows[n] = place[0] if plain else _row(frame, place[0], pool)
+    return np.where(known, buffers[rows], np.nan)
+
+
+def _row(frame: BookFrame, account: int, pool: str) -> int:
+    """Return a pool's row; a bucket that merges is its shared pool."""
+    first = int(frame.account_starts[account])
+    for row in range(first, int(frame.account_starts[account + 1])):
+        if frame.pool_names[row] == pool:
+            return row
+    return first
+
+
+def _refusal(row: _Judged, was: float, now: float, base: Book, setting: Setting) -> Rejected:
+    where = f"{row.account}/{row.pool}"
+    if not math.isfinite(now):
+        return Rejected(Rejection.POOL_UNPRICED, None, None, where)
+    if row.ask.strict:
+        free = free_of(base, row.account, row.pool, row.ask.asset, setting)
+        return Rejected(Rejection.MARGIN_SHORT, row.ask.asked, free, where)
+    if not math.isfinite(was):
+        return Rejected(Rejection.MARGIN_SHORT, None, None, where)
+    asked = to_smallest_units(was - now, MONEY_DECIMALS, round_down=False)
+    free = to_smallest_units(was, MONEY_DECIMALS, round_down=True)
+    return Rejected(Rejection.MARGIN_SHORT, asked, free, where)
+
+
+def free_of(book: Book, account: str, pool: str, asset: str, setting: Setting) -> int:
+    """Return how many units of an asset may leave a pool now: the quote a deed is judged by."""
+    found = book.find(account)
+    if found is None or setting.market is None or setting.items is None:
+        return 0
+    frame = book_frame([(account, found)], book, setting.items)
+    name = frame.pool_names[_row(frame, 0, pool)]
+    desk = desk_for(frame, setting.market, 0, name, asset)
+    # Floats carry 53 bits of an amount: never more than the exact balance.
+    return max(0, min(free_to_withdraw(desk, asset), book.balance(account, pool, asset)))

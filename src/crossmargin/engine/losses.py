@@ -1,0 +1,251 @@
+"""Drafts of losses: forced sales, draws, insurance, deleveraging, socialised losses.
+
+In     commands, a workspace.
+Out    events in the workspace, or a refusal.
+Owns   what must be true of a pool before it is sold out or rescued.
+Never  chooses whom, how much or at which price: the plan does.
+Signs  amounts > 0; a penalty is paid by the pool.
+Spec   docs/spec/10-ledger.md, 10.18
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from crossmargin.base.fixed import scale_up
+from crossmargin.domain.accounts import SHARED
+from crossmargin.domain.book import (
+    INSURANCE,
+    MONEY_DECIMALS,
+    OUTSIDE,
+    ROUNDING,
+    SYSTEM,
+)
+from crossmargin.engine import commands as c
+from crossmargin.engine.commands import Rejection, Side
+from crossmargin.engine.fills import Trade, fee_postings, rows_of
+from crossmargin.engine.money import value_of
+from crossmargin.engine.trading import check_fee, check_side, paid_in, reduces
+from crossmargin.engine.workspace import Workspace, amount_of, price_of, refuse
+from crossmargin.frames.compile import to_smallest_units
+from crossmargin.frames.ledgered import book_frame
+from crossmargin.ledger import events as e
+from crossmargin.ledger import exactly
+from crossmargin.ledger.events import Posting
+from crossmargin.margin.requirement import Verdict
+from crossmargin.methods.registry import assess
+
+
+class Standing(NamedTuple):
+    """What margin says of a pool and of its account's shared pool, as it stands."""
+
+    verdict: int
+    equity: float
+    buffer_mm: float
+    shared_equity: float
+
+
+def standing(account: str, pool: str, work: Workspace) -> Standing:
+    """Return where a pool stands, or refuse it as unpriced."""
+    found, setting = work.book.find(account), work.setting
+    assert found is not None
+    if setting.market is None or setting.items is None:
+        refuse(Rejection.POOL_UNPRICED, account)
+    frame = book_frame([(account, found)], work.book, setting.items)
+    answer = assess(frame, setting.market, threads=1)
+    names = list(frame.pool_names)
+    row = names.index(pool) if pool in names else 0  # a merged bucket is the shared pool
+    if not np.isfinite(answer.equity[row]) or answer.verdict[row] == Verdict.UNPRICED:
+        refuse(Rejection.POOL_UNPRICED, f"{account}/{pool}")
+    return Standing(
+        int(answer.verdict[row]), float(answer.equity[row]), float(answer.buffer_mm[row]),
+        float(answer.equity[0]),
+    )  # fmt: skip
+
+
+def liquidate(command: c.Liquidate, work: Workspace) -> None:
+    """Sell out part of a pool under water; each step must help it."""
+    name, own = command.instrument, (command.account, command.pool)
+    terms = work.traded(name)
+    held = work.pool(*own, frozen_may=True)
+    check_side(command.counterparty, work)
+    other = (command.counterparty.account, command.counterparty.pool)
+    _check_tier(command.tier, work)
+    if own == other:
+        refuse(Rejection.SAME_POOL, command.pool)
+    contracts = amount_of(command.contracts, "contracts")
+    if command.penalty < 0:
+        refuse(Rejection.AMOUNT_NOT_POSITIVE, "penalty", command.penalty)
+    check_fee(command.penalty)
+    check_fee(command.counterparty.fee)
+    at = price_of(command.price)
+    if held.orders:
+        refuse(Rejection.ORDERS_OPEN, command.pool, len(held.orders), 0)
+    for pool in (own, other):
+        if pool[0][0] != SYSTEM:
+            work.accrue(*pool)
+    buyer, seller = (own, other) if command.buys else (other, own)
+    trade = Trade(name, terms, contracts, at, buyer, seller)
+    if terms.kind == "spot":
+        _check_spot(trade, command.buys, own, work)
+    elif not reduces(name, contracts if command.buys else -contracts, Side(*own), work):
+        refuse(Rejection.NOT_REDUCING, name)
+    before = standing(*own, work)
+    if before.verdict not in (Verdict.LIQUIDATABLE, Verdict.BANKRUPT):
+        refuse(Rejection.NOT_LIQUIDATABLE, Verdict(before.verdict).name)
+    postings, moves = rows_of(trade, work)
+    postings += fee_postings(other, paid_in(terms), command.counterparty.fee)
+    postings += fee_postings(own, paid_in(terms), command.penalty, INSURANCE + command.tier)
+    work.ask_margin(*other)
+    work.emit(e.LiquidationFilled(*own, name, command.price, tuple(postings), tuple(moves)))
+    if not standing(*own, work).buffer_mm > before.buffer_mm:
+        refuse(Rejection.NOT_RAISING, name)
+
+
+def _check_spot(trade: Trade, buys: bool, own: tuple[str, str], work: Workspace) -> None:
+    """Refuse a forced spot trade of more than the pool holds, or owes where it buys."""
+    base = trade.terms.underlying
+    num, den = exactly.base_units(trade.terms, trade.contracts, work.setting.decimals[base])
+    units = scale_up(num, 1, den)
+    balance = work.book.balance(*own, base)
+    if buys:
+        if -balance < units:
+            refuse(Rejection.NOT_REDUCING, base, units, max(0, -balance))
+    elif balance < units:
+        refuse(Rejection.NOT_REDUCING, base, units, max(0, balance))
+
+
+def _check_tier(tier: str, work: Workspace) -> None:
+    rules = work.setting.rules
+    if rules is None or tier not in rules.gain_tiers:
+        refuse(Rejection.TIER_UNKNOWN, tier[:80])
+
+
+def draw(command: c.Draw, work: Workspace) -> None:
+    """Let the shared pool pay for an empty bucket (spec 1.14)."""
+    account, pool, asset = command.account, command.pool, command.asset
+    held = work.pool(account, pool, frozen_may=True)
+    if pool == SHARED or held.draw_limit is None:
+        refuse(Rejection.POOL_UNKNOWN, pool)
+    work.decimals(asset)
+    amount = amount_of(command.amount)
+    work.accrue(account, pool)
+    work.accrue(account, SHARED)
+    _check_empty(account, pool, work)
+    value = value_of(asset, amount, work, round_down=False)
+    now = standing(account, pool, work)
+    most = min(max(0.0, -now.equity), max(0.0, now.shared_equity))
+    limit = max(0, held.draw_limit - held.drawn)
+    free = min(to_smallest_units(most, MONEY_DECIMALS, True) if np.isfinite(most) else 0, limit)
+    if value > free:
+        refuse(Rejection.DRAW_TOO_LARGE, pool, value, free)
+    work.ask_balance(account, SHARED, asset, amount)
+    postings = (Posting(account, SHARED, asset, -amount), Posting(account, pool, asset, amount))
+    work.emit(e.Drawn(account, pool, value, postings))
+
+
+def _check_empty(account: str, pool: str, work: Workspace) -> None:
+    held = work.held(account, pool)
+    if held.positions or held.orders or any(amount > 0 for amount in held.balances.values()):
+        refuse(Rejection.POOL_NOT_EMPTY, f"{account}/{pool}")
+
+
+def fund_insurance(command: c.FundInsurance, work: Workspace) -> None:
+    """Pay into a tier's fund from outside."""
+    work.decimals(command.asset)
+    _check_tier(command.tier, work)
+    amount = amount_of(command.amount)
+    work.emit(e.InsuranceFunded(command.tier, (
+        Posting(OUTSIDE, SHARED, command.asset, -amount),
+        Posting(INSURANCE + command.tier, SHARED, command.asset, amount),
+    )))  # fmt: skip
+
+
+def pay_insurance(command: c.PayInsurance, work: Workspace) -> None:
+    """Let a tier's fund pay what an empty pool owes, after what it may still draw."""
+    account, pool, asset = command.account, command.pool, command.asset
+    held = work.pool(account, pool, frozen_may=True)
+    work.decimals(asset)
+    _check_tier(command.tier, work)
+    amount = amount_of(command.amount)
+    work.accrue(account, pool)
+    _check_owed(account, pool, asset, amount, work)
+    may_draw = held.draw_limit is not None and held.draw_limit > held.drawn
+    if may_draw and standing(account, pool, work).shared_equity > 0.0:
+        refuse(Rejection.DRAW_FIRST, pool)
+    fund = INSURANCE + command.tier
+    there = max(0, work.book.balance(fund, SHARED, asset))
+    if amount > there:
+        refuse(Rejection.FUND_SHORT, command.tier, amount, there)
+    postings = (Posting(fund, SHARED, asset, -amount), Posting(account, pool, asset, amount))
+    work.emit(e.InsurancePaid(command.tier, postings))
+
+
+def _check_owed(account: str, pool: str, asset: str, amount: int, work: Workspace) -> None:
+    _check_empty(account, pool, work)
+    owed = -work.book.balance(account, pool, asset)
+    if owed <= 0:
+        refuse(Rejection.NOTHING_OWED, asset, amount, 0)
+    if amount > owed:
+        refuse(Rejection.REPAY_EXCEEDS_DEBT, asset, amount, owed)
+
+
+def deleverage(command: c.Deleverage, work: Workspace) -> None:
+    """Close a bankrupt pool's position against another's."""
+    name = command.instrument
+    terms = work.traded(name)
+    if terms.kind == "spot":
+        refuse(Rejection.INSTRUMENT_KIND, name)
+    pools = (command.bankrupt, command.counterparty)
+    for pool in pools:
+        work.pool(*pool, frozen_may=True)
+    if pools[0] == pools[1]:
+        refuse(Rejection.SAME_POOL, pools[0][0])
+    contracts = amount_of(command.contracts, "contracts")
+    at = price_of(command.price)
+    signed = contracts if command.bankrupt_buys else -contracts
+    for pool, by in zip(pools, (signed, -signed), strict=True):
+        if not reduces(name, by, Side(*pool), work):
+            refuse(Rejection.NOT_REDUCING, f"{pool[0]}/{pool[1]}")
+    for pool in pools:
+        work.accrue(*pool)
+    if not standing(*command.bankrupt, work).equity < 0.0:
+        refuse(Rejection.NOT_BANKRUPT, command.bankrupt[0])
+    buyer, seller = pools if command.bankrupt_buys else (pools[1], pools[0])
+    postings, moves = rows_of(Trade(name, terms, contracts, at, buyer, seller), work)
+    work.emit(e.Deleveraged(name, command.price, tuple(postings), tuple(moves)))
+
+
+def socialise(command: c.Socialise, work: Workspace) -> None:
+    """Share what an empty pool owes among holders of the asset."""
+    account, pool, asset = command.account, command.pool, command.asset
+    work.pool(account, pool, frozen_may=True)
+    work.holders(command.holders)
+    work.decimals(asset)
+    if (account, pool) in command.holders:
+        refuse(Rejection.SAME_POOL, account)
+    amount = amount_of(command.amount)
+    work.accrue(account, pool)
+    _check_owed(account, pool, asset, amount, work)
+    assert work.setting.rules is not None
+    for tier in work.setting.rules.gain_tiers:
+        if (there := work.book.balance(INSURANCE + tier, SHARED, asset)) > 0:
+            refuse(Rejection.INSURANCE_FIRST, tier, amount, there)
+    for holder in command.holders:
+        work.accrue(*holder)
+    held = [max(0, work.book.balance(*holder, asset)) for holder in command.holders]
+    total = sum(held)
+    if total < amount:
+        refuse(Rejection.SHARES_SHORT, asset, amount, total)
+    shares = [min(has, scale_up(amount, has, total)) for has in held]
+    postings = [
+        Posting(*holder, asset, -share)
+        for holder, share in zip(command.holders, shares, strict=True)
+        if share
+    ]
+    postings.append(Posting(account, pool, asset, amount))
+    if rest := sum(shares) - amount:
+        postings.append(Posting(ROUNDING, SHARED, asset, rest))
+    work.emit(e.LossSocialised(asset, tuple(postings)))

@@ -1,0 +1,106 @@
+"""Drafts of what came from elsewhere: mirrors of outside accounts, and opening holdings.
+
+In     commands, a workspace.
+Out    one event in the workspace, or a refusal.
+Owns   how a holding that was not traded here enters the book: against @outside.
+Never  judges margin; changes what was traded here.
+Signs  balances signed; contracts signed, cost as PositionState.
+Spec   docs/spec/10-ledger.md, 10.13, 10.22
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from crossmargin.domain.accounts import SHARED
+from crossmargin.domain.book import MONEY_DECIMALS, OUTSIDE, SYSTEM, PoolState, Status
+from crossmargin.engine import commands as c
+from crossmargin.engine.commands import Rejection
+from crossmargin.engine.trading import ORDERS_MAX
+from crossmargin.engine.workspace import AMOUNT_MAX, Workspace, amount_of, is_id, price_of, refuse
+from crossmargin.ledger import events as e
+from crossmargin.ledger.events import Move, Posting
+
+OBSERVED_MAX = 1_000
+
+
+def import_account(command: c.ImportAccount, work: Workspace) -> None:
+    """Give a bare pool its opening holdings."""
+    own = (command.account, command.pool)
+    held = work.pool(*own)
+    _check_seen(command.balances, command.positions, work)
+    for order in command.orders.values():
+        work.traded(order.instrument)
+    if not all(map(is_id, command.orders)):
+        refuse(Rejection.ORDER_NAME_INVALID, command.pool)
+    if len(command.orders) > ORDERS_MAX:
+        refuse(Rejection.TOO_MANY, "orders", len(command.orders), ORDERS_MAX)
+    for order in command.orders.values():
+        amount_of(abs(order.contracts), "contracts")
+        price_of(order.limit_price)
+    limit = held.draw_limit or 0
+    drawn, last = command.drawn, command.last_draw
+    if not 0 <= drawn < 10 ** (18 + MONEY_DECIMALS) or not 0 <= last <= limit:
+        refuse(Rejection.AMOUNT_TOO_LARGE, "draws", max(drawn, last), limit)
+    if held.balances or held.positions or held.orders:
+        refuse(Rejection.ACCOUNT_NOT_EMPTY, command.account)
+    postings, moves = _difference(own, held, command.balances, command.positions)
+    work.emit(e.Imported(*own, postings, moves, command.orders, drawn, last))
+
+
+def observe(command: c.Observe, work: Workspace) -> None:
+    """Make a mirror equal to what was seen at its venue."""
+    found = work.book.find(command.account) if command.account[:1] != SYSTEM else None
+    if found is None:
+        refuse(Rejection.ACCOUNT_UNKNOWN, command.account)
+    if found.status == Status.CLOSED:
+        refuse(Rejection.ACCOUNT_CLOSED, command.account)
+    if found.status != Status.MIRROR:
+        refuse(Rejection.ACCOUNT_IS_MIRROR, command.account)
+    held = found.pools.get(command.pool)
+    if held is None:
+        refuse(Rejection.POOL_UNKNOWN, command.pool)
+    _check_seen(command.balances, command.positions, work)
+    own = (command.account, command.pool)
+    postings, moves = _difference(own, held, command.balances, command.positions)
+    if not postings and not moves:
+        refuse(Rejection.NOTHING_DUE, command.account)
+    work.emit(e.Observed(*own, command.source[:200], postings, moves))
+
+
+Balances = Mapping[str, int]
+Positions = Mapping[str, tuple[int, int]]
+
+
+def _check_seen(balances: Balances, positions: Positions, work: Workspace) -> None:
+    for asset in balances:
+        work.decimals(asset)
+    for name in positions:
+        if work.terms(name).kind == "spot":
+            refuse(Rejection.INSTRUMENT_KIND, name)
+    seen = [*balances.values(), *(x for pair in positions.values() for x in pair)]
+    if len(seen) > OBSERVED_MAX:
+        refuse(Rejection.TOO_MANY, "holdings", len(seen), OBSERVED_MAX)
+    if any(abs(amount) >= AMOUNT_MAX for amount in seen):
+        refuse(Rejection.AMOUNT_TOO_LARGE, "holdings", None, AMOUNT_MAX - 1)
+
+
+def _difference(
+    own: tuple[str, str], held: PoolState, balances: Balances, positions: Positions
+) -> tuple[tuple[Posting, ...], tuple[Move, ...]]:
+    """Return what takes a pool from what it holds to what was seen, against @outside."""
+    other = (OUTSIDE, SHARED)
+    postings: list[Posting] = []
+    for asset in sorted({*held.balances, *balances}):
+        change = balances.get(asset, 0) - held.balances.get(asset, 0)
+        if change:
+            postings += [Posting(*own, asset, change), Posting(*other, asset, -change)]
+    moves: list[Move] = []
+    for name in sorted({*held.positions, *positions}):
+        contracts, cost = positions.get(name, (0, 0))
+        now = held.positions.get(name)
+        had = (now.contracts, now.cost) if now else (0, 0)
+        by = (contracts - had[0], (cost if contracts else 0) - had[1])
+        if any(by):
+            moves += [Move(*own, name, *by), Move(*other, name, -by[0], -by[1])]
+    return tuple(postings), tuple(moves)

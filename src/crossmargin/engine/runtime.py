@@ -1,0 +1,161 @@
+"""The engine: the one object that changes. Commands in, records out, answers when they are durable.
+
+In     commands, a store, a clock.
+Out    replies; records appended in groups; snapshots.
+Owns   the book and the order of records; that nothing is acknowledged before it is durable.
+Never  holds a rule of finance; answers after the store failed it: then it is opened again.
+Signs  stamps are UTC nanoseconds and never run backwards.
+Spec   docs/spec/10-ledger.md, 10.5; docs/architecture.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from crossmargin.base.errors import StoreFailed
+from crossmargin.domain.book import Book
+from crossmargin.engine.commands import Accepted, AnyCommand, Reply
+from crossmargin.engine.decide import Decided, decide
+from crossmargin.engine.market import Setting, Settings
+from crossmargin.engine.ports import Clock, Record, Store
+from crossmargin.ledger import journal
+from crossmargin.ledger.apply import apply_entry
+from crossmargin.ledger.events import SCHEMA, Entry
+
+Watch = Callable[[int, int], None]
+"""Called with (records done, all) while a journal is replayed."""
+
+
+class Engine:
+    """One writer over one store. Not for several threads: `engine.queue` serves those."""
+
+    def __init__(self, store: Store, clock: Clock, book: Book, chain: bytes) -> None:
+        """Take over a book that equals the store's; `Engine.open` makes one."""
+        self.store, self.clock = store, clock
+        self.book, self.chain = book, chain
+        self.halted = False
+        self._settings = Settings()
+
+    @classmethod
+    def open(cls, store: Store, clock: Clock, watch: Watch | None = None) -> Engine:
+        """Return the engine of a store: its newest snapshot, and every record after it."""
+        book, chain = restored(store, watch=watch)
+        return cls(store, clock, book, chain)
+
+    @property
+    def seq(self) -> int:
+        """The newest record."""
+        return self.book.head.seq
+
+    def submit(self, commands: Sequence[AnyCommand]) -> list[Reply]:
+        """Decide commands in order and return a reply each; what was accepted is durable.
+
+        Raises StoreFailed, StoreConflict or StoreBusy where the store does: then no command of
+        this call is acknowledged, and the engine is halted until it is opened again.
+        """
+        self._check_running()
+        now_ns = self.now()
+        replies: list[Reply] = []
+        records: list[Record] = []
+        while len(replies) < len(commands):
+            rest = commands[len(replies) :] if replies else commands
+            outcomes = decide(self.book, self.setting(now_ns), rest)
+            for command, outcome in zip(rest, outcomes, strict=False):
+                if isinstance(outcome, Decided):
+                    record = self._happen(command.key, outcome, now_ns)
+                    records.append(record)
+                    replies.append(Accepted(record.seq))
+                else:
+                    replies.append(outcome)
+        self._keep(records)
+        return replies
+
+    def what_if(self, commands: Sequence[AnyCommand]) -> list[Reply]:
+        """Return what `submit` would answer to each command alone, now; nothing happens."""
+        setting = self.setting(self.now())
+        replies: list[Reply] = []
+        for command in commands:
+            [outcome] = decide(self.book, setting, [command])
+            accepted = Accepted(self.seq + 1)
+            replies.append(accepted if isinstance(outcome, Decided) else outcome)
+        return replies
+
+    def now(self) -> int:
+        """Return the engine's time: the clock's, but never before the newest record's."""
+        return max(self.clock(), self.book.head.at_ns)
+
+    def setting(self, now_ns: int) -> Setting:
+        """Return market and rules as of a moment."""
+        return self._settings.at(self.book.head, now_ns)
+
+    def forget(self) -> None:
+        """Drop everything derived; it is made again from the book when next asked for."""
+        self._settings = Settings()
+
+    def state_hash(self) -> bytes:
+        """Return the hash of the state; replay of the store ends in the same."""
+        return journal.state_hash(self.book)
+
+    def snapshot(self, keep: int = 3) -> int:
+        """Keep the state beside the journal; return the record it stands after."""
+        self._check_running()
+        head = self.book.head
+        self.store.save_snapshot(
+            head.seq, self.chain, self.state_hash(), journal.snapshot_parts(self.book)
+        )
+        self.store.drop_snapshots(keep)
+        return head.seq
+
+    def close(self) -> None:
+        """Give the store back."""
+        self.halted = True
+        self.store.close()
+
+    def _happen(self, key: str, decided: Decided, now_ns: int) -> Record:
+        """Past this line the command happens: chain its record and fold it into the book."""
+        entry = Entry(SCHEMA, now_ns, key, decided.fingerprint, decided.events)  # type: ignore[arg-type]
+        body = journal.encode(entry)
+        seq = self.book.head.seq + 1
+        self.chain = journal.chained(self.chain, seq, body)
+        apply_entry(entry, seq, self.book)
+        return Record(seq, self.chain, body)
+
+    def _keep(self, records: list[Record]) -> None:
+        if not records:
+            return
+        try:
+            self.store.append(records)
+        except BaseException:
+            # The book is ahead of the store now: the store is right, this engine is over.
+            self.halted = True
+            raise
+
+    def _check_running(self) -> None:
+        if self.halted:
+            raise StoreFailed(
+                "engine", "it was closed, or a write failed and it stopped", "open it again"
+            )
+
+
+def restored(
+    store: Store, upto: int | None = None, watch: Watch | None = None, whole: bool = False
+) -> tuple[Book, bytes]:
+    """Return the book of a store and its chain hash, every hash checked on the way.
+
+    upto   a record to stop after: the state of that moment
+    whole  from the first record, without a snapshot: what `verify` does
+    """
+    book, chain = Book(), journal.GENESIS
+    last, _ = store.last()
+    upto = last if upto is None else min(upto, last)
+    heads = [] if whole else [head for head in store.snapshots() if head.seq <= upto]
+    if heads:
+        newest = heads[-1]
+        book = journal.book_from_parts(store.load_snapshot(newest.seq))
+        chain = newest.hash
+    start = book.head.seq
+    for batch in store.read(start, upto):
+        chain = journal.replay(batch, book, chain)
+        if watch is not None:
+            watch(book.head.seq - start, upto - start)
+    return book, chain

@@ -1,0 +1,219 @@
+"""Drafts of trading: fills, orders, reservations, expiry.
+
+In     commands, a workspace.
+Out    events and asks in the workspace, or a refusal.
+Owns   what each of these commands needs, in the documented order of tests.
+Never  judges margin.
+Signs  contracts of a fill > 0, of an order signed.
+Spec   docs/spec/10-ledger.md, 10.2, 10.11, 10.15 to 10.19
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from crossmargin.base.fixed import scale_down, scale_up
+from crossmargin.domain.accounts import SHARED
+from crossmargin.domain.book import CLEARING, MONEY_DECIMALS, OUTSIDE, ROUNDING, SYSTEM, Terms
+from crossmargin.engine import commands as c
+from crossmargin.engine.commands import Rejection, Side
+from crossmargin.engine.fills import Trade, fee_postings, rows_of
+from crossmargin.engine.workspace import (
+    AMOUNT_MAX,
+    Workspace,
+    amount_of,
+    is_id,
+    price_of,
+    refuse,
+)
+from crossmargin.frames.compile import to_smallest_units
+from crossmargin.frames.ledgered import book_frame
+from crossmargin.ledger import events as e
+from crossmargin.ledger import exactly
+from crossmargin.ledger.events import Move, OrderFill, Posting
+from crossmargin.methods.registry import assess
+
+ORDERS_MAX = 200
+
+
+def fill(command: c.Fill, work: Workspace) -> None:
+    """Let two sides trade; each user is judged at the end."""
+    terms = work.traded(command.instrument)
+    sides = (command.buyer, command.seller)
+    for side in sides:
+        check_side(side, work)
+    pools = [(side.account, side.pool) for side in sides]
+    if pools[0] == pools[1]:
+        refuse(Rejection.SAME_POOL, command.buyer.account)
+    contracts = amount_of(command.contracts, "contracts")
+    at = price_of(command.price)
+    for side in sides:
+        check_fee(side.fee)
+    orders = [
+        filled
+        for side, sign in zip(sides, (1, -1), strict=True)
+        if (filled := _filled_order(side, sign * contracts, command.instrument, work))
+    ]
+    for side in sides:
+        if side.account[0] != SYSTEM:
+            work.accrue(side.account, side.pool)
+    owed = _owed(terms, sides, work)
+    trade = Trade(command.instrument, terms, contracts, at, pools[0], pools[1])
+    postings, moves = rows_of(trade, work)
+    for side in sides:
+        postings += fee_postings((side.account, side.pool), paid_in(terms), side.fee)
+    for side in sides:
+        work.ask_margin(side.account, side.pool)
+    work.emit(
+        e.Filled(command.instrument, command.price, tuple(postings), tuple(moves), tuple(orders))
+    )
+    _ask_borrows(owed, work)
+
+
+def paid_in(terms: Terms) -> str:
+    """Return the asset fees of an instrument are paid in."""
+    return terms.quote if terms.kind == "spot" else terms.settle
+
+
+def check_side(side: Side, work: Workspace) -> None:
+    """Refuse a side that is no pool; @outside is one."""
+    if side.account == OUTSIDE:
+        if side.pool != SHARED:
+            refuse(Rejection.POOL_UNKNOWN, side.pool[:80])
+        if side.order:
+            refuse(Rejection.ORDER_UNKNOWN, side.order[:80])
+        return
+    work.pool(side.account, side.pool)
+
+
+def check_fee(fee: int) -> None:
+    """Refuse a fee or rebate beyond any amount."""
+    if not -AMOUNT_MAX < fee < AMOUNT_MAX:
+        refuse(Rejection.AMOUNT_TOO_LARGE, "fee")
+
+
+def _filled_order(side: Side, contracts: int, instrument: str, work: Workspace) -> OrderFill | None:
+    if not side.order:
+        return None
+    held = work.held(side.account, side.pool)
+    order = held.orders.get(side.order)
+    if order is None or order.instrument != instrument or (order.contracts > 0) != (contracts > 0):
+        refuse(Rejection.ORDER_UNKNOWN, side.order[:80])
+    if abs(contracts) > abs(order.contracts):
+        refuse(Rejection.ORDER_OVERFILLED, side.order, abs(contracts), abs(order.contracts))
+    if order.reduce_only and not reduces(instrument, contracts, side, work):
+        refuse(Rejection.NOT_REDUCING, side.order)
+    return OrderFill(side.account, side.pool, side.order, contracts)
+
+
+def reduces(instrument: str, contracts: int, side: Side, work: Workspace) -> bool:
+    """Return whether signed contracts take a position towards zero and not past it."""
+    held = work.held(side.account, side.pool).positions.get(instrument)
+    if held is None or (held.contracts > 0) == (contracts > 0):
+        return False
+    return abs(contracts) <= abs(held.contracts)
+
+
+def _owed(terms: Terms, sides: tuple[Side, Side], work: Workspace) -> dict[tuple[str, ...], int]:
+    """Return the balances a spot fill takes from users, before it: new debt is a loan."""
+    if terms.kind != "spot":
+        return {}
+    paid = ((sides[0], terms.quote), (sides[1], terms.underlying))
+    return {
+        (side.account, side.pool, asset): work.book.balance(side.account, side.pool, asset)
+        for side, asset in paid
+        if side.account[0] != SYSTEM
+    }
+
+
+def _ask_borrows(owed: dict[tuple[str, ...], int], work: Workspace) -> None:
+    for (account, pool, asset), before in owed.items():
+        after = work.book.balance(account, pool, asset)
+        if after < min(0, before):
+            work.borrows.setdefault(asset, min(0, before) - after)
+
+
+def place_order(command: c.PlaceOrder, work: Workspace) -> None:
+    """Open an order; one that is not reduce-only is judged as if it filled."""
+    pool = work.pool(command.account, command.pool)
+    work.traded(command.instrument)
+    if not is_id(command.order):
+        refuse(Rejection.ORDER_NAME_INVALID, command.order[:80])
+    if command.order in pool.orders:
+        refuse(Rejection.ORDER_EXISTS, command.order)
+    if len(pool.orders) >= ORDERS_MAX:
+        refuse(Rejection.TOO_MANY, "orders", len(pool.orders) + 1, ORDERS_MAX)
+    amount_of(abs(command.contracts), "contracts")
+    price_of(command.limit_price)
+    if not command.reduce_only:
+        work.ask_margin(command.account, command.pool)
+    work.emit(
+        e.OrderPlaced(
+            command.account, command.pool, command.order, command.instrument,
+            command.contracts, command.limit_price, command.reduce_only,
+        )
+    )  # fmt: skip
+
+
+def cancel_order(command: c.CancelOrder, work: Workspace) -> None:
+    """Cancel one order, or all of a pool."""
+    pool = work.pool(command.account, command.pool, frozen_may=True)
+    names = [command.order] if command.order else list(pool.orders)
+    if not names or names[0] not in pool.orders:
+        refuse(Rejection.ORDER_UNKNOWN, command.order[:80])
+    for name in names:
+        work.emit(e.OrderCancelled(command.account, command.pool, name, command.reason[:200]))
+
+
+def reserve_draws(command: c.ReserveDraws, work: Workspace) -> None:
+    """Keep what each bucket reserves at MM now."""
+    held = work.account(command.account, frozen_may=True)
+    setting = work.setting
+    if setting.market is None or setting.items is None:
+        refuse(Rejection.POOL_UNPRICED, command.account)
+    frame = book_frame([(command.account, held)], work.book, setting.items)
+    answer = assess(frame, setting.market, threads=1)
+    for row, pool in enumerate(frame.pool_names):
+        known = bool(np.isfinite(answer.equity[row]) and np.isfinite(answer.equity[0]))
+        if pool == SHARED or not known:
+            continue
+        kept = to_smallest_units(float(answer.draw_mm[row]), MONEY_DECIMALS, round_down=True)
+        if kept != held.pools[pool].last_draw:
+            work.emit(e.DrawReserved(command.account, pool, kept))
+    if not work.events:
+        refuse(Rejection.NOTHING_DUE, command.account)
+
+
+def settle_expiry(command: c.SettleExpiry, work: Workspace) -> None:
+    """End an expired instrument in cash for some holders."""
+    work.holders(command.holders, outside=True)
+    name = command.instrument
+    terms = work.terms(name)
+    if not terms.expiry_ns:
+        refuse(Rejection.INSTRUMENT_KIND, name)
+    if terms.expiry_ns > work.setting.now_ns:
+        refuse(Rejection.INSTRUMENT_NOT_EXPIRED, name)
+    at = price_of(command.price, zero=True)
+    fixed = work.book.head.settled.get(name)
+    if fixed is not None and exactly.price(fixed, zero=True) != at:
+        refuse(Rejection.PRICE_DIFFERS, fixed)
+    postings: list[Posting] = []
+    moves: list[Move] = []
+    for holder in command.holders:
+        if holder[0][0] != SYSTEM:
+            work.accrue(*holder)
+        found = work.book.find(holder[0])
+        held = found.pools[holder[1]].positions.get(name) if found is not None else None
+        if held is None:
+            continue
+        exact = exactly.final_value(terms, held.contracts, at, work.setting.decimals[terms.settle])
+        paid, due = scale_down(exact[0], 1, exact[1]), scale_up(exact[0], 1, exact[1])
+        if held.cost + paid:
+            postings.append(Posting(*holder, terms.settle, held.cost + paid))
+        if due != paid:
+            postings.append(Posting(ROUNDING, SHARED, terms.settle, due - paid))
+        moves.append(Move(*holder, name, -held.contracts, -held.cost))
+        moves.append(Move(CLEARING, SHARED, name, held.contracts, -due))
+    if not moves:
+        refuse(Rejection.NOTHING_DUE, name)
+    work.emit(e.Settled(name, command.price, tuple(postings), tuple(moves)))
