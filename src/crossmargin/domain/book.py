@@ -29,7 +29,7 @@ CONTRACT_DECIMALS = 18
 MONEY_DECIMALS = 6
 # Interest and funding indexes: integers of 10^-18.
 INDEX_ONE = 10**18
-# How long a used key is remembered; a command issued longer ago than this is refused.
+# How long a used key is remembered at least.
 KEY_WINDOW_NS = 600 * 1_000_000_000
 
 

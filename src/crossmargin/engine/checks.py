@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crossmargin.base.arrays import F64
+from crossmargin.base.fixed import scale_down
 from crossmargin.domain.book import MONEY_DECIMALS, AccountState, Book, LendingState
 from crossmargin.engine.commands import Rejected, Rejection
 from crossmargin.engine.market import Setting
@@ -76,8 +77,17 @@ def refuse_totals(work: Workspace, base: Book, pressure: Pressure) -> Rejected |
         whole = LendingState(after.debt + more, after.supplied - less)
         found = _refuse_loan(whole, asset, work.setting)
         if found is not None:
-            return Rejected(found, asked, None, asset)
+            free = _cap_units(asset, work.setting) - before.debt
+            is_cap = found == Rejection.BORROW_CAP
+            return Rejected(found, asked, max(0, free) if is_cap else None, asset)
     return None
+
+
+def _cap_units(asset: str, setting: Setting) -> int:
+    terms = setting.rules.lending.get(asset) if setting.rules is not None else None
+    cap = exactly.ratio(repr(terms.cap)) if terms is not None else (0, 1)
+    assert cap is not None
+    return scale_down(cap[0], 10 ** setting.decimals[asset], cap[1])
 
 
 def _refuse_loan(after: LendingState, asset: str, setting: Setting) -> Rejection | None:
@@ -85,10 +95,9 @@ def _refuse_loan(after: LendingState, asset: str, setting: Setting) -> Rejection
     terms = rules.lending.get(asset) if rules is not None else None
     if terms is None:
         return Rejection.BORROW_NOT_OFFERED
-    cap, most = exactly.ratio(repr(terms.cap)), exactly.ratio(repr(terms.utilisation_max))
-    assert cap is not None
+    most = exactly.ratio(repr(terms.utilisation_max))
     assert most is not None
-    if after.debt * cap[1] > cap[0] * 10 ** setting.decimals[asset]:
+    if after.debt > _cap_units(asset, setting):
         return Rejection.BORROW_CAP
     if after.debt * most[1] > most[0] * after.supplied:
         return Rejection.UTILISATION

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from crossmargin.domain.book import KEY_WINDOW_NS, Book
+from crossmargin.domain.book import Book
 from crossmargin.engine import commands as c
 from crossmargin.engine import losses, mirrors, money, trading, world
 from crossmargin.engine.checks import Pressure, refuse_balances, refuse_margins, refuse_totals
@@ -29,6 +29,9 @@ from crossmargin.ledger.events import Event
 WAVE_MAX = 2_048
 BATCH_MAX = 256
 SKEW_NS = 5 * 1_000_000_000
+# Less than keys are remembered, by more than a sender's clock may be ahead: a command that is
+# young enough to be looked at cannot have been forgotten.
+AGE_MAX_NS = 590 * 1_000_000_000
 
 _fingerprint = msgspec.json.Encoder(order="deterministic").encode
 
@@ -168,12 +171,16 @@ def envelope(command: AnyCommand, book: Book, now_ns: int) -> Rejected | Accepte
             return Accepted(used.seq, True)
         return Rejected(Rejection.KEY_REUSED, where=key)
     age = now_ns - command.issued_ns
-    if age > KEY_WINDOW_NS:
-        return Rejected(Rejection.COMMAND_EXPIRED, command.issued_ns, now_ns - KEY_WINDOW_NS)
+    if age > AGE_MAX_NS:
+        return Rejected(Rejection.COMMAND_EXPIRED, command.issued_ns, now_ns - AGE_MAX_NS)
     if age < -SKEW_NS:
         return Rejected(Rejection.COMMAND_FROM_FUTURE, command.issued_ns, now_ns + SKEW_NS)
     if isinstance(command, c.Batch) and not _is_batch(command):
         return Rejected(Rejection.BATCH_INVALID, len(command.commands), BATCH_MAX)
+    if book.head.listing is None and type(command) is not c.ListMarket:
+        return Rejected(Rejection.NOT_LISTED)
+    if not book.head.rules and type(command) not in (c.ListMarket, c.AdoptRulebook):
+        return Rejected(Rejection.NO_RULEBOOK)
     return None
 
 
@@ -182,9 +189,8 @@ def _is_batch(batch: c.Batch) -> bool:
 
 
 def fingerprint(command: Command) -> str:
-    """Return what tells a command from another under the same key; its stamp does not count."""
-    plain = msgspec.structs.replace(command, issued_ns=0) if command.issued_ns else command
-    return hashlib.blake2b(_fingerprint(plain), digest_size=8).hexdigest()
+    """Return what tells a command from another under the same key: all of it."""
+    return hashlib.blake2b(_fingerprint(command), digest_size=8).hexdigest()
 
 
 def _is_alone(command: AnyCommand) -> bool:

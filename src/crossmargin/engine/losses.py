@@ -27,7 +27,14 @@ from crossmargin.engine import commands as c
 from crossmargin.engine.commands import Rejection, Side
 from crossmargin.engine.fills import Trade, fee_postings, rows_of
 from crossmargin.engine.money import value_of
-from crossmargin.engine.trading import check_fee, check_side, paid_in, reduces
+from crossmargin.engine.trading import (
+    ask_borrows,
+    check_fee,
+    check_side,
+    owed_before,
+    paid_in,
+    reduces,
+)
 from crossmargin.engine.workspace import Workspace, amount_of, price_of, refuse
 from crossmargin.frames.compile import to_smallest_units
 from crossmargin.frames.ledgered import book_frame
@@ -68,11 +75,11 @@ def standing(account: str, pool: str, work: Workspace) -> Standing:
 def liquidate(command: c.Liquidate, work: Workspace) -> None:
     """Sell out part of a pool under water; each step must help it."""
     name, own = command.instrument, (command.account, command.pool)
-    terms = work.traded(name)
     held = work.pool(*own, frozen_may=True)
+    terms = work.traded(name)
+    _check_tier(command.tier, work)
     check_side(command.counterparty, work)
     other = (command.counterparty.account, command.counterparty.pool)
-    _check_tier(command.tier, work)
     if own == other:
         refuse(Rejection.SAME_POOL, command.pool)
     contracts = amount_of(command.contracts, "contracts")
@@ -99,7 +106,11 @@ def liquidate(command: c.Liquidate, work: Workspace) -> None:
     postings += fee_postings(other, paid_in(terms), command.counterparty.fee)
     postings += fee_postings(own, paid_in(terms), command.penalty, INSURANCE + command.tier)
     work.ask_margin(*other)
+    outside = Side(OUTSIDE)
+    ends = (outside, command.counterparty) if command.buys else (command.counterparty, outside)
+    owed = owed_before(terms, ends, work)
     work.emit(e.LiquidationFilled(*own, name, command.price, tuple(postings), tuple(moves)))
+    ask_borrows(owed, work)
     if not standing(*own, work).buffer_mm > before.buffer_mm:
         refuse(Rejection.NOT_RAISING, name)
 
@@ -135,15 +146,27 @@ def draw(command: c.Draw, work: Workspace) -> None:
     work.accrue(account, SHARED)
     _check_empty(account, pool, work)
     value = value_of(asset, amount, work, round_down=False)
-    now = standing(account, pool, work)
-    most = min(max(0.0, -now.equity), max(0.0, now.shared_equity))
-    limit = max(0, held.draw_limit - held.drawn)
-    free = min(to_smallest_units(most, MONEY_DECIMALS, True) if np.isfinite(most) else 0, limit)
+    free = _may_draw(account, pool, work)
     if value > free:
         refuse(Rejection.DRAW_TOO_LARGE, pool, value, free)
     work.ask_balance(account, SHARED, asset, amount)
     postings = (Posting(account, SHARED, asset, -amount), Posting(account, pool, asset, amount))
     work.emit(e.Drawn(account, pool, value, postings))
+
+
+def _may_draw(account: str, pool: str, work: Workspace) -> int:
+    """Return what a bucket may still draw, t of spec 1.14, 10^-6 numeraire; 0 for other pools."""
+    held = work.held(account, pool)
+    if pool == SHARED or held.draw_limit is None:
+        return 0
+    left = max(0, held.draw_limit - held.drawn)
+    if not left:
+        return 0
+    now = standing(account, pool, work)
+    if not np.isfinite(now.shared_equity):
+        refuse(Rejection.POOL_UNPRICED, f"{account}/{SHARED}")
+    most = min(max(0.0, -now.equity), max(0.0, now.shared_equity))
+    return min(left, to_smallest_units(most, MONEY_DECIMALS, round_down=True))
 
 
 def _check_empty(account: str, pool: str, work: Workspace) -> None:
@@ -166,15 +189,14 @@ def fund_insurance(command: c.FundInsurance, work: Workspace) -> None:
 def pay_insurance(command: c.PayInsurance, work: Workspace) -> None:
     """Let a tier's fund pay what an empty pool owes, after what it may still draw."""
     account, pool, asset = command.account, command.pool, command.asset
-    held = work.pool(account, pool, frozen_may=True)
+    work.pool(account, pool, frozen_may=True)
     work.decimals(asset)
     _check_tier(command.tier, work)
     amount = amount_of(command.amount)
     work.accrue(account, pool)
     _check_owed(account, pool, asset, amount, work)
-    may_draw = held.draw_limit is not None and held.draw_limit > held.drawn
-    if may_draw and standing(account, pool, work).shared_equity > 0.0:
-        refuse(Rejection.DRAW_FIRST, pool)
+    if free := _may_draw(account, pool, work):
+        refuse(Rejection.DRAW_FIRST, pool, None, free)
     fund = INSURANCE + command.tier
     there = max(0, work.book.balance(fund, SHARED, asset))
     if amount > there:
@@ -229,6 +251,8 @@ def socialise(command: c.Socialise, work: Workspace) -> None:
     amount = amount_of(command.amount)
     work.accrue(account, pool)
     _check_owed(account, pool, asset, amount, work)
+    if free := _may_draw(account, pool, work):
+        refuse(Rejection.DRAW_FIRST, pool, None, free)
     assert work.setting.rules is not None
     for tier in work.setting.rules.gain_tiers:
         if (there := work.book.balance(INSURANCE + tier, SHARED, asset)) > 0:

@@ -17,7 +17,7 @@ from crossmargin.domain.accounts import SHARED
 from crossmargin.domain.book import INTEREST, MONEY_DECIMALS, OUTSIDE, ROUNDING, PoolState, Status
 from crossmargin.engine import commands as c
 from crossmargin.engine.commands import Rejection
-from crossmargin.engine.workspace import Workspace, amount_of, is_name, refuse
+from crossmargin.engine.workspace import AMOUNT_MAX, Workspace, amount_of, is_name, refuse
 from crossmargin.frames.compile import from_smallest_units, to_smallest_units
 from crossmargin.frames.market import asset_prices
 from crossmargin.ledger import events as e
@@ -44,8 +44,8 @@ def open_account(command: c.OpenAccount, work: Workspace) -> None:
     names = [terms.pool for terms in pools]
     if len(set(names)) < len(names):
         refuse(Rejection.POOL_EXISTS, name)
-    shared = [terms for terms in pools if terms.pool == SHARED]
-    pools = (*shared, *(terms for terms in pools if terms.pool != SHARED))
+    if pools[0].pool != SHARED:
+        refuse(Rejection.POOL_NAME_INVALID, SHARED)
     for terms in pools:
         _check_pool(terms)
     work.emit(e.AccountOpened(name, pools, command.mirror))
@@ -64,16 +64,16 @@ def open_pool(command: c.OpenPool, work: Workspace) -> None:
 
 
 def _check_pool(terms: PoolTerms) -> None:
-    if not is_name(terms.pool):
+    if not is_name(terms.pool) or (terms.pool == SHARED and terms.draw_limit is not None):
         refuse(Rejection.POOL_NAME_INVALID, terms.pool[:80])
     if terms.method not in METHODS:
         refuse(Rejection.METHOD_UNKNOWN, terms.method[:80])
     limit = terms.draw_limit
     if limit is not None:
-        if terms.pool == SHARED or limit < 0:
+        if limit < 0:
             refuse(Rejection.AMOUNT_NOT_POSITIVE, "draw_limit", limit)
-        if limit >= 10 ** (18 + MONEY_DECIMALS):
-            refuse(Rejection.AMOUNT_TOO_LARGE, "draw_limit")
+        if limit >= AMOUNT_MAX:
+            refuse(Rejection.AMOUNT_TOO_LARGE, "draw_limit", None, AMOUNT_MAX - 1)
 
 
 def set_status(command: c.SetStatus, work: Workspace) -> None:
@@ -159,9 +159,12 @@ def transfer(command: c.Transfer, work: Workspace) -> None:
     work.decimals(asset)
     if (account, pool) == (target, command.to_pool):
         refuse(Rejection.SAME_POOL, pool)
+    own_bucket = source.draw_limit is not None and (target, command.to_pool) == (account, SHARED)
+    if command.pays_back and not own_bucket:
+        refuse(Rejection.POOL_UNKNOWN, command.to_pool)
     amount = amount_of(command.amount)
     back = 0
-    if command.pays_back and target == account and command.to_pool == SHARED:
+    if command.pays_back:
         back = min(source.drawn, value_of(asset, amount, work, round_down=True))
     work.accrue(account, pool)
     work.accrue(target, command.to_pool)

@@ -40,8 +40,9 @@ def fill(command: c.Fill, work: Workspace) -> None:
     """Let two sides trade; each user is judged at the end."""
     terms = work.traded(command.instrument)
     sides = (command.buyer, command.seller)
-    for side in sides:
+    for side, sign in zip(sides, (1, -1), strict=True):
         check_side(side, work)
+        _check_order(side, sign, command.instrument, work)
     pools = [(side.account, side.pool) for side in sides]
     if pools[0] == pools[1]:
         refuse(Rejection.SAME_POOL, command.buyer.account)
@@ -50,14 +51,14 @@ def fill(command: c.Fill, work: Workspace) -> None:
     for side in sides:
         check_fee(side.fee)
     orders = [
-        filled
+        _filled_order(side, sign * contracts, command.instrument, work)
         for side, sign in zip(sides, (1, -1), strict=True)
-        if (filled := _filled_order(side, sign * contracts, command.instrument, work))
+        if side.order
     ]
     for side in sides:
         if side.account[0] != SYSTEM:
             work.accrue(side.account, side.pool)
-    owed = _owed(terms, sides, work)
+    owed = owed_before(terms, sides, work)
     trade = Trade(command.instrument, terms, contracts, at, pools[0], pools[1])
     postings, moves = rows_of(trade, work)
     for side in sides:
@@ -67,7 +68,7 @@ def fill(command: c.Fill, work: Workspace) -> None:
     work.emit(
         e.Filled(command.instrument, command.price, tuple(postings), tuple(moves), tuple(orders))
     )
-    _ask_borrows(owed, work)
+    ask_borrows(owed, work)
 
 
 def paid_in(terms: Terms) -> str:
@@ -92,13 +93,17 @@ def check_fee(fee: int) -> None:
         refuse(Rejection.AMOUNT_TOO_LARGE, "fee")
 
 
-def _filled_order(side: Side, contracts: int, instrument: str, work: Workspace) -> OrderFill | None:
-    if not side.order:
-        return None
-    held = work.held(side.account, side.pool)
-    order = held.orders.get(side.order)
-    if order is None or order.instrument != instrument or (order.contracts > 0) != (contracts > 0):
+def _check_order(side: Side, sign: int, instrument: str, work: Workspace) -> None:
+    """Refuse a named order that is not open on this side of this instrument."""
+    if not side.order or side.account == OUTSIDE:
+        return
+    order = work.held(side.account, side.pool).orders.get(side.order)
+    if order is None or order.instrument != instrument or (order.contracts > 0) != (sign > 0):
         refuse(Rejection.ORDER_UNKNOWN, side.order[:80])
+
+
+def _filled_order(side: Side, contracts: int, instrument: str, work: Workspace) -> OrderFill:
+    order = work.held(side.account, side.pool).orders[side.order]
     if abs(contracts) > abs(order.contracts):
         refuse(Rejection.ORDER_OVERFILLED, side.order, abs(contracts), abs(order.contracts))
     if order.reduce_only and not reduces(instrument, contracts, side, work):
@@ -114,7 +119,10 @@ def reduces(instrument: str, contracts: int, side: Side, work: Workspace) -> boo
     return abs(contracts) <= abs(held.contracts)
 
 
-def _owed(terms: Terms, sides: tuple[Side, Side], work: Workspace) -> dict[tuple[str, ...], int]:
+Owed = dict[tuple[str, str, str], int]
+
+
+def owed_before(terms: Terms, sides: tuple[Side, Side], work: Workspace) -> Owed:
     """Return the balances a spot fill takes from users, before it: new debt is a loan."""
     if terms.kind != "spot":
         return {}
@@ -126,7 +134,8 @@ def _owed(terms: Terms, sides: tuple[Side, Side], work: Workspace) -> dict[tuple
     }
 
 
-def _ask_borrows(owed: dict[tuple[str, ...], int], work: Workspace) -> None:
+def ask_borrows(owed: Owed, work: Workspace) -> None:
+    """Have a balance that ends deeper below zero judged as a loan."""
     for (account, pool, asset), before in owed.items():
         after = work.book.balance(account, pool, asset)
         if after < min(0, before):
@@ -186,24 +195,22 @@ def reserve_draws(command: c.ReserveDraws, work: Workspace) -> None:
 
 def settle_expiry(command: c.SettleExpiry, work: Workspace) -> None:
     """End an expired instrument in cash for some holders."""
-    work.holders(command.holders, outside=True)
+    work.holders(command.holders)
     name = command.instrument
     terms = work.terms(name)
     if not terms.expiry_ns:
         refuse(Rejection.INSTRUMENT_KIND, name)
     if terms.expiry_ns > work.setting.now_ns:
         refuse(Rejection.INSTRUMENT_NOT_EXPIRED, name)
-    at = price_of(command.price, zero=True)
+    at = price_of(command.price, zero=terms.is_option or terms.payoff != "inverse")
     fixed = work.book.head.settled.get(name)
     if fixed is not None and exactly.price(fixed, zero=True) != at:
         refuse(Rejection.PRICE_DIFFERS, fixed)
     postings: list[Posting] = []
     moves: list[Move] = []
     for holder in command.holders:
-        if holder[0][0] != SYSTEM:
-            work.accrue(*holder)
-        found = work.book.find(holder[0])
-        held = found.pools[holder[1]].positions.get(name) if found is not None else None
+        work.accrue(*holder)
+        held = work.held(*holder).positions.get(name)
         if held is None:
             continue
         exact = exactly.final_value(terms, held.contracts, at, work.setting.decimals[terms.settle])

@@ -18,7 +18,6 @@ from crossmargin.domain.accounts import SHARED
 from crossmargin.domain.book import (
     CLEARING,
     INTEREST,
-    OUTSIDE,
     ROUNDING,
     SYSTEM,
     AccountState,
@@ -135,13 +134,12 @@ class Workspace:
             refuse(Rejection.INSTRUMENT_EXPIRED, instrument)
         return found
 
-    def holders(self, holders: tuple[tuple[str, str], ...], outside: bool = False) -> None:
+    def holders(self, holders: tuple[tuple[str, str], ...]) -> None:
         """Refuse a list of pools that is empty, too long, repeats one or names an unknown one."""
         if not 0 < len(holders) <= HOLDERS_MAX:
             refuse(Rejection.TOO_MANY, "holders", len(holders), HOLDERS_MAX)
         for account, pool in holders:
-            if not (outside and (account, pool) == (OUTSIDE, SHARED)):
-                self.pool(account, pool, frozen_may=True)
+            self.pool(account, pool, frozen_may=True)
         if len(set(holders)) < len(holders):
             refuse(Rejection.SAME_POOL, "holders")
 
@@ -150,27 +148,32 @@ class Workspace:
     def accrue(self, account: str, pool: str) -> None:
         """Settle what a pool owes or is owed up to the indexes of now (10.10)."""
         held = self.held(account, pool)
+        if held.debt_index:
+            self._charge_interest(account, pool)
         if held.positions:
-            funding = self.book.head.funding
-            stale = [
-                (name, position.contracts, position.funding_index)
-                for name, position in held.positions.items()
-                if position.funding_index != funding.get(name, 0)
-            ]
-            for name, contracts, own in stale:
-                due = exactly.funding_due(contracts, funding[name], own)
-                settle = self.setting.terms[name].settle
-                postings = self.due(account, pool, settle, due, CLEARING)
-                self.emit(FundingPaid(name, ((account, pool),), postings))
-        debts = self.held(account, pool).debt_index
-        if debts:
-            for asset, own in list(debts.items()):
-                index = self.book.lent(asset).index
-                if own != index:
-                    owed = -self.held(account, pool).balances[asset]
-                    due = exactly.interest_due(owed, index, own)
-                    postings = self.due(account, pool, asset, due, INTEREST)
-                    self.emit(InterestCharged(asset, ((account, pool),), postings))
+            self._settle_funding(account, pool)
+
+    def _charge_interest(self, account: str, pool: str) -> None:
+        for asset, own in list(self.held(account, pool).debt_index.items()):
+            index = self.book.lent(asset).index
+            if own != index:
+                owed = -self.held(account, pool).balances[asset]
+                due = exactly.interest_due(owed, index, own)
+                postings = self.due(account, pool, asset, due, INTEREST)
+                self.emit(InterestCharged(asset, ((account, pool),), postings))
+
+    def _settle_funding(self, account: str, pool: str) -> None:
+        funding = self.book.head.funding
+        stale = [
+            (name, held.contracts, held.funding_index)
+            for name, held in self.held(account, pool).positions.items()
+            if held.funding_index != funding.get(name, 0)
+        ]
+        for name, contracts, own in stale:
+            due = exactly.funding_due(contracts, funding[name], own)
+            settle = self.setting.terms[name].settle
+            postings = self.due(account, pool, settle, due, CLEARING)
+            self.emit(FundingPaid(name, ((account, pool),), postings))
 
     def due(
         self, account: str, pool: str, asset: str, exact: Ratio, system: str

@@ -134,10 +134,8 @@ def _check_scenarios(given: Scenarios) -> None:
 def accept_prices(command: c.AcceptPrices, book: Book, setting: Setting) -> e.Event:
     """Accept prints that are new enough, in order and finite."""
     listing, rules, head = book.head.listing, setting.rules, book.head
-    if listing is None:
-        refuse(Rejection.NOT_LISTED)
-    if rules is None:
-        refuse(Rejection.NO_RULEBOOK)
+    assert listing is not None
+    assert rules is not None
     known = {str(row["factor"]) for row in listing.factors}
     for name in command.prints:
         if name not in known:

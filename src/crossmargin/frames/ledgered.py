@@ -23,6 +23,7 @@ from crossmargin.domain.book import (
     AccountState,
     Book,
     PoolState,
+    Status,
     Terms,
 )
 from crossmargin.frames.book import BookFrame
@@ -86,6 +87,7 @@ class _Rows:
 
     def __init__(self, book: Book, items: Items) -> None:
         self.book, self.items = book, items
+        self.accrues = True
         self.names: list[str] = []
         self.pools: list[str] = []
         self.n_pools: list[int] = []
@@ -98,6 +100,8 @@ class _Rows:
     def add(self, name: str, account: AccountState) -> None:
         self.names.append(name)
         pools = account.pools
+        # What a mirror owes was seen at its venue: our indexes say nothing of it.
+        self.accrues = account.status != Status.MIRROR
         if len(pools) == 1:
             for pool_name, pool in pools.items():
                 self._pool(pool_name, pool, [])
@@ -123,7 +127,7 @@ class _Rows:
             for instrument, held in part.positions.items():
                 contract = self.items.contracts[instrument]
                 index = self.book.head.funding.get(instrument, 0)
-                if index != held.funding_index:
+                if index != held.funding_index and self.accrues:
                     due = held.contracts * (index - held.funding_index) / _DUE
                     settle = contract.settle
                     together[settle] = together.get(settle, 0.0) - due
@@ -151,7 +155,8 @@ class _Rows:
         for asset, amount in pool.balances.items():
             grown: float = amount
             if amount < 0:
-                own, index = pool.debt_index[asset], self.book.lent(asset).index
+                index = self.book.lent(asset).index
+                own = pool.debt_index.get(asset, index)
                 if own != index:
                     grown = amount * index / own
             together[asset] = together.get(asset, 0.0) + grown
@@ -190,7 +195,8 @@ def _position(
     if not contract.has_entry:
         return contract.row, quantity, np.nan
     if contract.inverse:
-        entry = quantity * contract.size * unit / cost if cost else np.nan
+        # Worth nothing at entry, as dust is after rounding: 1 / entry is 0.
+        entry = quantity * contract.size * unit / cost if cost else np.inf
     else:
         entry = -cost / unit / (quantity * contract.size)
     return contract.row, quantity, entry

@@ -54,7 +54,8 @@ def apply(event: e.Event, book: Book) -> None:
 def post(book: Book, posting: e.Posting) -> None:
     """Change one balance, and the totals of its asset where a user holds it."""
     account, asset, amount = posting.account, posting.asset, posting.amount
-    pool = book.own(account).pools[posting.pool]
+    owner = book.own(account)
+    pool = owner.pools[posting.pool]
     balances = pool.balances
     before = balances.get(asset, 0)
     after = before + amount
@@ -62,7 +63,7 @@ def post(book: Book, posting: e.Posting) -> None:
         balances[asset] = after
     else:
         balances.pop(asset, None)
-    if account[0] == SYSTEM:
+    if account[0] == SYSTEM or owner.status == Status.MIRROR:
         return
     lent = book.lent(asset)
     if before >= 0:
@@ -220,7 +221,8 @@ ALSO: dict[type, Callable[[Any, Book], None]] = {
     e.Filled: _filled, e.OrderPlaced: _placed, e.OrderCancelled: _cancelled,
     e.DrawReserved: _reserved, e.Drawn: _drawn, e.Settled: _settled,
     e.FundingIndexed: _funding_indexed, e.FundingPaid: _funding_paid,
-    e.Imported: _imported, e.InterestIndexed: _interest_indexed, e.InterestCharged: _interest_charged,
+    e.InterestIndexed: _interest_indexed, e.InterestCharged: _interest_charged,
+    e.Imported: _imported,
 }  # fmt: skip
 
 MONEYED = frozenset(

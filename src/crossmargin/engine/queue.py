@@ -1,0 +1,119 @@
+"""Many callers, one writer: commands wait in a bounded queue and are made durable in groups.
+
+In     commands of any thread.
+Out    futures of replies, resolved when the group's records are durable.
+Owns   group commit, back-pressure, and the graceful stop: what was taken is answered.
+Never  decides; takes more than its limit; acknowledges before the store did.
+Signs  none.
+Spec   docs/spec/10-ledger.md, 10.5
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import NamedTuple
+
+from crossmargin.base.errors import Overloaded
+from crossmargin.engine.commands import AnyCommand, Reply
+from crossmargin.engine.runtime import Engine
+
+WAITING_MAX = 16_384  # commands; more are refused, so that memory and waiting stay bounded
+GROUP_MAX = 512  # commands made durable together
+
+
+class _Asked(NamedTuple):
+    commands: Sequence[AnyCommand]
+    answer: Future[list[Reply]]
+
+
+class CommandQueue:
+    """The only caller of an engine: a thread of its own submits, in order of arrival."""
+
+    def __init__(
+        self, engine: Engine, waiting_max: int = WAITING_MAX, group_max: int = GROUP_MAX
+    ) -> None:
+        """Start the thread."""
+        self.engine = engine
+        self.waiting_max, self.group_max = waiting_max, group_max
+        self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._waiting = 0
+        self._lock = threading.Lock()
+        self._failed: BaseException | None = None
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="crossmargin-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, commands: Sequence[AnyCommand]) -> Future[list[Reply]]:
+        """Queue commands; the future ends when their records are durable, or with what failed.
+
+        Raises Overloaded where the queue is full or stopping: then nothing was queued.
+        """
+        answer: Future[list[Reply]] = Future()
+        with self._lock:
+            if self._failed is not None:
+                raise self._failed
+            if self._stopping or self._waiting + len(commands) > self.waiting_max:
+                found = "is stopping" if self._stopping else f"holds {self._waiting} commands"
+                raise Overloaded("queue", found, f"send again later; it holds {self.waiting_max}")
+            self._waiting += len(commands)
+            self._queue.put(_Asked(commands, answer))
+        return answer
+
+    def stop(self) -> None:
+        """Take no more, answer what waits, and end the thread; the engine stays open."""
+        with self._lock:
+            if self._stopping:
+                return
+            self._stopping = True
+            self._queue.put(None)
+        self._thread.join()
+
+    @property
+    def failed(self) -> BaseException | None:
+        """What ended the writer; None while it runs."""
+        return self._failed
+
+    def _run(self) -> None:
+        over = False
+        while not over:
+            group, over = self._next_group()
+            if group:
+                self._answer(group)
+
+    def _next_group(self) -> tuple[list[_Asked], bool]:
+        """Wait for one, then take what else is there, up to a group."""
+        asked = self._queue.get()
+        if asked is None:
+            return [], True
+        group, size = [asked], len(asked.commands)
+        while size < self.group_max:
+            try:
+                more = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if more is None:
+                return group, True
+            group.append(more)
+            size += len(more.commands)
+        return group, False
+
+    def _answer(self, group: list[_Asked]) -> None:
+        commands = [command for asked in group for command in asked.commands]
+        try:
+            if self._failed is not None:
+                raise self._failed
+            replies = self.engine.submit(commands)
+        except BaseException as failure:
+            self._failed = failure
+            for asked in group:
+                asked.answer.set_exception(failure)
+        else:
+            start = 0
+            for asked in group:
+                asked.answer.set_result(replies[start : start + len(asked.commands)])
+                start += len(asked.commands)
+        with self._lock:
+            self._waiting -= len(commands)
