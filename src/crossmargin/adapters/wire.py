@@ -15,7 +15,8 @@ import re
 import msgspec
 
 from crossmargin.base.errors import InputInvalid
-from crossmargin.engine.commands import Accepted, AnyCommand, Command, Rejected, Reply
+from crossmargin.engine.commands import AnyCommand, Command
+from crossmargin.engine.replies import Accepted, Rejected, Reply
 
 # A listing with thousands of instruments fits.
 COMMAND_BYTES_MAX = 16 * 1024 * 1024

@@ -19,8 +19,8 @@ import numpy as np
 from crossmargin.base.arrays import F64
 from crossmargin.base.fixed import scale_down
 from crossmargin.domain.book import MONEY_DECIMALS, AccountState, Book, LendingState
-from crossmargin.engine.commands import Rejected, Rejection
 from crossmargin.engine.market import Setting
+from crossmargin.engine.replies import Rejected, Rejection
 from crossmargin.engine.workspace import MarginAsk, Workspace
 from crossmargin.frames.book import BookFrame
 from crossmargin.frames.compile import to_smallest_units

@@ -20,8 +20,9 @@ from crossmargin.domain.book import Book
 from crossmargin.engine import commands as c
 from crossmargin.engine import losses, mirrors, money, trading, world
 from crossmargin.engine.checks import Pressure, refuse_balances, refuse_margins, refuse_totals
-from crossmargin.engine.commands import WORLD, Accepted, AnyCommand, Command, Rejected, Rejection
+from crossmargin.engine.commands import WORLD, AnyCommand, Command
 from crossmargin.engine.market import Setting
+from crossmargin.engine.replies import Accepted, Rejected, Rejection
 from crossmargin.engine.workspace import Refused, Workspace, is_id
 from crossmargin.ledger.events import Event
 

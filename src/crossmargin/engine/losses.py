@@ -24,9 +24,10 @@ from crossmargin.domain.book import (
     SYSTEM,
 )
 from crossmargin.engine import commands as c
-from crossmargin.engine.commands import Rejection, Side
+from crossmargin.engine.commands import Side
 from crossmargin.engine.fills import Trade, fee_postings, rows_of
 from crossmargin.engine.money import value_of
+from crossmargin.engine.replies import Rejection
 from crossmargin.engine.trading import (
     ask_borrows,
     check_fee,

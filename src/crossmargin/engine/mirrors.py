@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from crossmargin.domain.accounts import SHARED
 from crossmargin.domain.book import MONEY_DECIMALS, OUTSIDE, SYSTEM, PoolState, Status
 from crossmargin.engine import commands as c
-from crossmargin.engine.commands import Rejection
+from crossmargin.engine.replies import Rejection
 from crossmargin.engine.trading import ORDERS_MAX
 from crossmargin.engine.workspace import AMOUNT_MAX, Workspace, amount_of, is_id, price_of, refuse
 from crossmargin.ledger import events as e

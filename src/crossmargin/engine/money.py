@@ -16,7 +16,7 @@ from crossmargin.base.fixed import scale_down, scale_up
 from crossmargin.domain.accounts import SHARED
 from crossmargin.domain.book import INTEREST, MONEY_DECIMALS, OUTSIDE, ROUNDING, PoolState, Status
 from crossmargin.engine import commands as c
-from crossmargin.engine.commands import Rejection
+from crossmargin.engine.replies import Rejection
 from crossmargin.engine.workspace import AMOUNT_MAX, Workspace, amount_of, is_name, refuse
 from crossmargin.frames.compile import from_smallest_units, to_smallest_units
 from crossmargin.frames.market import asset_prices

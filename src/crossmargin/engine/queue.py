@@ -17,7 +17,8 @@ from concurrent.futures import Future
 from typing import NamedTuple
 
 from crossmargin.base.errors import Overloaded
-from crossmargin.engine.commands import AnyCommand, Reply
+from crossmargin.engine.commands import AnyCommand
+from crossmargin.engine.replies import Reply
 from crossmargin.engine.runtime import Engine
 
 WAITING_MAX = 16_384  # commands; more are refused, so that memory and waiting stay bounded

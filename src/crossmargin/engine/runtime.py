@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 
 from crossmargin.base.errors import StoreFailed
 from crossmargin.domain.book import Book
-from crossmargin.engine.commands import Accepted, AnyCommand, Reply
+from crossmargin.engine.commands import AnyCommand
 from crossmargin.engine.decide import Decided, decide
 from crossmargin.engine.market import Setting, Settings
 from crossmargin.engine.ports import Clock, Record, Store
+from crossmargin.engine.replies import Accepted, Reply
 from crossmargin.ledger import journal
 from crossmargin.ledger.apply import apply_entry
 from crossmargin.ledger.events import SCHEMA, Entry

@@ -16,8 +16,9 @@ from crossmargin.base.fixed import scale_down, scale_up
 from crossmargin.domain.accounts import SHARED
 from crossmargin.domain.book import CLEARING, MONEY_DECIMALS, OUTSIDE, ROUNDING, SYSTEM, Terms
 from crossmargin.engine import commands as c
-from crossmargin.engine.commands import Rejection, Side
+from crossmargin.engine.commands import Side
 from crossmargin.engine.fills import Trade, fee_postings, rows_of
+from crossmargin.engine.replies import Rejection
 from crossmargin.engine.workspace import (
     AMOUNT_MAX,
     Workspace,

@@ -27,8 +27,8 @@ from crossmargin.domain.book import (
     Status,
     Terms,
 )
-from crossmargin.engine.commands import Rejected, Rejection
 from crossmargin.engine.market import Setting
+from crossmargin.engine.replies import Rejected, Rejection
 from crossmargin.ledger import exactly
 from crossmargin.ledger.apply import apply
 from crossmargin.ledger.events import Event, FundingPaid, InterestCharged, Posting

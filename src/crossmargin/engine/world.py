@@ -21,8 +21,8 @@ from crossmargin.domain.book import Book, Head, Listing, Mark, Print, Scenarios,
 from crossmargin.domain.instruments import Kind, KindCode, Payoff, PayoffCode, Style
 from crossmargin.domain.rulebook import Rulebook
 from crossmargin.engine import commands as c
-from crossmargin.engine.commands import Rejection
 from crossmargin.engine.market import Setting, tables_of
+from crossmargin.engine.replies import Rejection
 from crossmargin.engine.workspace import price_of, refuse
 from crossmargin.frames.listing import compile_market, unknown_classes
 from crossmargin.frames.market import MarketFrame
