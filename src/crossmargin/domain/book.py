@@ -316,7 +316,8 @@ class Fork(Book):
         """Return this fork's own copy of an asset's totals."""
         found = self.lending.get(asset)
         if found is None:
-            below = self.base.lent(asset)
+            # Looking must not change the base, not even by an empty entry.
+            below = self.base.head.lending.get(asset) or LendingState()
             found = LendingState(below.debt, below.supplied, below.index, below.stamped_ns)
             self.lending[asset] = found
         return found

@@ -119,21 +119,18 @@ def book_from_parts(parts: Iterable[bytes], where: str = "snapshot") -> Book:
 
 
 def state_hash(book: Book) -> bytes:
-    """Return a hash of everything a decision can depend on; order of arrival counts (draw order).
+    """Return a hash of everything a decision can depend on.
 
-    Accounts are hashed in the order of their names, so that it does not matter when a system
-    account was first used.
+    Order counts within an account: pools stand in draw order, debts and positions in the order in
+    which their accruals are settled. Accounts are hashed by name, so that it does not matter when a
+    system account was first used.
     """
-    digest = hashlib.sha256(msgspec.json.encode(book.head, order="deterministic"))
-    encode_sorted = msgspec.json.Encoder(order="deterministic").encode
+    digest = hashlib.sha256(_encode(book.head))
     for name in sorted(book.accounts):
-        held = book.accounts[name]
-        # Pools keep their order: it is the owner's draw order.
-        for pool, state in held.pools.items():
-            digest.update(encode_sorted((name, held.status, pool, state)))
+        digest.update(_encode((name, book.accounts[name])))
     for keys in (book.keys, book.keys_before):
         for key in sorted(keys):
-            digest.update(encode_sorted((key, keys[key])))
+            digest.update(_encode((key, keys[key])))
     return digest.digest()
 
 
