@@ -1,0 +1,84 @@
+"""The second witness on what comes from elsewhere: observed mirrors, imported accounts.
+
+In     a `Case` and a command, read by its fields' names alone.
+Out    a changed book, or `Refused`.
+Owns   spec 10.22.
+Never  judges what was seen or brought.
+Signs  balances and contracts signed.
+Spec   docs/spec/10-ledger.md (10.22)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crossmargin.reference.ledger_book import OUTSIDE, SHARED, Order, Refused
+from crossmargin.reference.ledger_case import Case, is_key
+from crossmargin.reference.ledger_trades import ORDERS_MAX
+
+
+def observe(case: Case, command: Any) -> None:
+    """A mirror becomes what was seen; what was not seen is not there."""
+    book = case.book
+    pool = case.pool(command.account, command.pool, "observer")
+    for asset in command.balances:
+        case.asset(asset)
+    for name in command.positions:
+        if case.instrument(name).is_spot:
+            raise Refused("instrument_kind")
+    for amount in command.balances.values():
+        case.size(amount)
+    for contracts, cost in command.positions.values():
+        case.size(contracts)
+        case.size(cost)
+    cash = {a: command.balances.get(a, 0) - pool.cash.get(a, 0) for a in
+            {*pool.cash, *command.balances}}  # fmt: skip
+    moves = {}
+    for name in {*pool.positions, *command.positions}:
+        held = pool.positions.get(name)
+        have = (held.contracts, held.cost) if held is not None else (0, 0)
+        seen = command.positions.get(name, (0, 0))
+        moves[name] = (seen[0] - have[0], seen[1] - have[1])
+    if not (any(cash.values()) or any(any(m) for m in moves.values())):
+        raise Refused("nothing_due")
+    for asset, amount in cash.items():
+        book.post(command.account, command.pool, asset, amount)
+        book.post(OUTSIDE, SHARED, asset, -amount)
+    for name, (contracts, cost) in moves.items():
+        book.move(command.account, command.pool, name, (contracts, cost))
+        book.move(OUTSIDE, SHARED, name, (-contracts, -cost))
+
+
+def import_account(case: Case, command: Any) -> None:
+    """A bare pool's opening balances, debts, positions and orders, from outside."""
+    book, where = case.book, (command.account, command.pool)
+    pool = case.pool(*where, "venue")
+    if not pool.is_empty():
+        raise Refused("account_not_empty")
+    for asset in command.balances:
+        case.asset(asset)
+    for name in command.positions:
+        if case.instrument(name).is_spot:
+            raise Refused("instrument_kind")
+    for name, order in command.orders.items():
+        case.tradable(order.instrument)
+        if not is_key(name):
+            raise Refused("order_name_invalid")
+    if len(command.orders) > ORDERS_MAX:
+        raise Refused("too_many", len(command.orders), ORDERS_MAX)
+    numbers = [*command.balances.values(), command.drawn, command.last_draw]
+    numbers += [x for pair in command.positions.values() for x in pair]
+    for amount in numbers:
+        case.size(amount)
+    for order in command.orders.values():
+        case.price(order.limit_price)
+    for asset, amount in command.balances.items():
+        book.post(*where, asset, amount)
+        book.post(OUTSIDE, SHARED, asset, -amount)
+    for name, (contracts, cost) in command.positions.items():
+        book.move(*where, name, (contracts, cost))
+        book.move(OUTSIDE, SHARED, name, (-contracts, -cost))
+    held = book.touch(command.account).pools[command.pool]
+    held.drawn, held.kept = command.drawn, command.last_draw
+    for name, o in command.orders.items():
+        held.orders[name] = Order(o.instrument, o.contracts, o.limit_price, o.reduce_only)

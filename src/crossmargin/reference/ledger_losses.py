@@ -1,0 +1,307 @@
+"""The second witness on losses: forced sales, draws, insurance, deleveraging, socialised loss.
+
+In     a `Case` and a command, read by its fields' names alone.
+Out    a changed book, or `Refused`.
+Owns   who may be sold, what a shared pool pays for a bucket, who bears what is left.
+Never  chooses whom; asks for margin of those who only lose.
+Signs  amounts and penalties >= 0.
+Spec   docs/spec/10-ledger.md (10.18), docs/spec/01-what-exists.md (1.14)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from crossmargin.reference.ledger_book import (
+    MONEY,
+    ONE,
+    OUTSIDE,
+    ROUNDING,
+    SHARED,
+    Pool,
+    Refused,
+)  # fmt: skip
+from crossmargin.reference.ledger_case import Case, Truth, near_money
+from crossmargin.reference.ledger_margin import Allowance, Standing, sign
+from crossmargin.reference.ledger_money import owes, value_of
+from crossmargin.reference.ledger_sums import unit_of, up
+from crossmargin.reference.ledger_trades import (
+    order_falls,
+    order_state,
+    reduces,
+    side_names,
+    trade,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Leg:
+    """A side without a fee or an order of its own."""
+
+    account: str
+    pool: str
+    fee: int = 0
+    order: str = ""
+
+
+def fund(tier: str) -> str:
+    """The insurance fund of a tier."""
+    return f"@insurance/{tier}"
+
+
+def _tier(case: Case, tier: str) -> str:
+    assert case.book.rules is not None
+    if tier not in case.book.rules.gain_tiers:
+        raise Refused("tier_unknown")
+    return tier
+
+
+# --- forced sales ---------------------------------------------------------------------------------
+
+
+def liquidate(case: Case, command: Any) -> None:
+    """10.18: only who is LIQUIDATABLE or BANKRUPT, only what reduces, only what helps."""
+    book, name = case.book, command.instrument
+    account, pool = command.account, command.pool
+    way = 1 if command.buys else -1
+    held = case.pool(account, pool, "venue")
+    terms = case.tradable(name)
+    _tier(case, command.tier)
+    other = command.counterparty
+    side_names(case, other, (name, -way))
+    if other.account == account and other.pool == pool:
+        raise Refused("same_pool")
+    contracts = case.amount(command.contracts)
+    case.size(other.fee)
+    if command.penalty < 0:
+        raise Refused("amount_not_positive", command.penalty)
+    case.size(command.penalty)
+    price = case.price(command.price)
+    if other.order and other.account != OUTSIDE:
+        _overfilled(case, other, contracts)
+    if held.orders:
+        raise Refused("orders_open")
+    case.accrue(account, pool)
+    _reducing(case, command, way * contracts)
+    order_state(case, other, -way * contracts, terms)
+    if terms.is_spot and way < 0:
+        _forced_sale(case, command, contracts)
+    mine = Leg(account, pool)
+    trade(case, name, (contracts, price), (mine, other) if way > 0 else (other, mine))
+    order_falls(case, other, -way * contracts)
+    paid_in = terms.quote if terms.is_spot else terms.settle
+    book.post(account, pool, paid_in, -command.penalty)
+    book.post(fund(command.tier), SHARED, paid_in, command.penalty)
+    case.takes_risk(other.account, other.pool)
+    case.later(lambda: _in_need(case, account, pool))
+
+
+def _overfilled(case: Case, side: Any, contracts: int) -> None:
+    found = case.book.accounts[side.account].pools[side.pool].orders[side.order]
+    if contracts > abs(found.contracts):
+        raise Refused("order_overfilled", contracts, abs(found.contracts))
+
+
+def _reducing(case: Case, command: Any, signed: int) -> None:
+    """The position it reduces, the base it holds and sells, or owes and buys."""
+    terms = case.book.contracts[command.instrument]
+    if terms.is_spot:
+        base = case.book.cash(command.account, command.pool, terms.underlying)
+        helps = base < 0 if signed > 0 else base > 0
+    else:
+        held = case.book.accounts[command.account].pools[command.pool].positions
+        found = held.get(command.instrument)
+        helps = found is not None and found.contracts != 0 and reduces(found.contracts, signed)
+    if not helps:
+        raise Refused("not_reducing")
+
+
+def _forced_sale(case: Case, command: Any, contracts: int) -> None:
+    terms = case.book.contracts[command.instrument]
+    base = terms.underlying
+    was = case.book.cash(command.account, command.pool, base)
+    sold = up(Fraction(contracts, ONE) * terms.size * unit_of(case.book.decimals(base)))
+
+    def test() -> Iterable[tuple[Truth, Refused]]:
+        left = case.book.cash(command.account, command.pool, base)
+        yield left >= 0, Refused("balance_short", sold, max(0, was))
+
+    case.later(test)
+
+
+def _in_need(case: Case, account: str, pool: str) -> Iterable[tuple[Truth, Refused]]:
+    """The verdict before allows it, and buffer_MM is higher after."""
+    before, after = case.before(account), case.after(account)
+    assert before is not None
+    if not before.is_priced(pool) or not after.is_priced(pool):
+        return [(False, Refused("pool_unpriced"))]
+    raised = _raised(before.maintenance(pool), after.maintenance(pool))
+    return [
+        (before.liquidatable(pool), Refused("not_liquidatable")),
+        (raised, Refused("not_raising")),
+    ]
+
+
+def _raised(before: Allowance | None, after: Allowance | None) -> Truth:
+    assert before is not None
+    assert after is not None
+    return sign(after.value - before.value, max(before.scale, after.scale))
+
+
+def deleverage(case: Case, command: Any) -> None:
+    """A bankrupt pool's position against another's: both reduce, at the stated price."""
+    terms = case.tradable(command.instrument)
+    way = 1 if command.bankrupt_buys else -1
+    sides = (Leg(*command.bankrupt), way), (Leg(*command.counterparty), -way)
+    for side, _ in sides:
+        case.pool(side.account, side.pool, "venue")
+    if terms.is_spot:
+        raise Refused("instrument_kind")
+    if sides[0][0] == sides[1][0]:
+        raise Refused("same_pool")
+    contracts = case.amount(command.contracts)
+    price = case.price(command.price)
+    for side, sense in sides:
+        case.accrue(side.account, side.pool)
+        held = case.book.accounts[side.account].pools[side.pool].positions
+        found = held.get(command.instrument)
+        if found is None or not reduces(found.contracts, sense * contracts):
+            raise Refused("not_reducing")
+    bankrupt, counterparty = sides[0][0], sides[1][0]
+    both = (bankrupt, counterparty) if way > 0 else (counterparty, bankrupt)
+    trade(case, command.instrument, (contracts, price), both)
+
+    def test() -> Iterable[tuple[Truth, Refused]]:
+        before = case.before(bankrupt.account)
+        assert before is not None
+        if not before.is_priced(bankrupt.pool):
+            return [(False, Refused("pool_unpriced"))]
+        solvent = sign(before.of(bankrupt.pool).equity, before.scale(bankrupt.pool))
+        return [(None if solvent is None else not solvent, Refused("not_bankrupt"))]
+
+    case.later(test)
+
+
+# --- who pays for an empty pool -------------------------------------------------------------------
+
+
+def draw(case: Case, command: Any) -> None:
+    """(1.14): the shared pool pays for an empty bucket, at most t."""
+    name, bucket = command.account, command.pool
+    pool = case.pool(name, bucket, "venue")
+    if bucket == SHARED or pool.limit is None:
+        raise Refused("pool_unknown")
+    case.asset(command.asset)
+    case.amount(command.amount)
+    case.accrue(name, bucket)
+    case.accrue(name, SHARED)
+    book = case.book
+    _empty(book.accounts[name].pools[bucket])
+    standing = case.after(name)
+    was = book.cash(name, SHARED, command.asset)
+    worth = up(value_of(case, command.asset, command.amount))
+    book.post(name, SHARED, command.asset, -command.amount)
+    book.post(name, bucket, command.asset, command.amount)
+    book.touch(name).pools[bucket].drawn += worth
+
+    def test() -> Iterable[tuple[Truth, Refused]]:
+        enough = book.cash(name, SHARED, command.asset) >= 0
+        yield enough, Refused("balance_short", command.amount, max(0, was))
+        most = payable(standing, bucket)
+        if most is None:
+            yield False, Refused("pool_unpriced")
+            return
+        near = abs(worth - most) <= 2 + 1e-9 * standing.scale(bucket) * MONEY
+        yield None if near else worth <= most, Refused("draw_too_large", worth, most)
+
+    case.later(test)
+
+
+def payable(standing: Standing, bucket: str) -> int | None:
+    """(1.14): t = min(-E, what is left of the limit, E_S), 10^-6 numeraire down; None unknown."""
+    if not standing.is_priced(bucket) or not standing.is_priced(SHARED):
+        return None
+    own, shared = standing.of(bucket).equity, standing.of(SHARED).equity
+    t = min(-own, standing.room(bucket), max(0.0, shared))
+    return max(0, math.floor(t * MONEY))
+
+
+def _empty(pool: Pool) -> None:
+    """No position, no order, no positive balance."""
+    if pool.positions or pool.orders or any(x > 0 for x in pool.cash.values()):
+        raise Refused("pool_not_empty")
+
+
+def _drawn_out(case: Case, account: str, pool: str) -> None:
+    """The shared pool pays first, as long as there is a 10^-6 it could pay."""
+    held = case.book.accounts[account].pools[pool]
+    if pool == SHARED or held.limit is None:
+        return
+    standing = case.after(account)
+    most = payable(standing, pool)
+    if most is None:
+        raise Refused("pool_unpriced")
+    near = near_money(most, 0) or most <= 1e-9 * standing.scale(pool) * MONEY
+    case.claim(None if near and most else most == 0, Refused("draw_first"))
+
+
+def fund_insurance(case: Case, command: Any) -> None:
+    """From outside into a tier's fund."""
+    case.asset(command.asset)
+    _tier(case, command.tier)
+    case.amount(command.amount)
+    case.book.post(OUTSIDE, SHARED, command.asset, -command.amount)
+    case.book.post(fund(command.tier), SHARED, command.asset, command.amount)
+
+
+def pay_insurance(case: Case, command: Any) -> None:
+    """A fund pays what an empty pool owes, once the shared pool can pay no more."""
+    name, pool = command.account, command.pool
+    case.pool(name, pool, "venue")
+    case.asset(command.asset)
+    _tier(case, command.tier)
+    case.amount(command.amount)
+    case.accrue(name, pool)
+    book = case.book
+    owes(case, command)
+    _empty(book.accounts[name].pools[pool])
+    _drawn_out(case, name, pool)
+    there = book.cash(fund(command.tier), SHARED, command.asset)
+    if command.amount > there:
+        raise Refused("fund_short", command.amount, there)
+    book.post(fund(command.tier), SHARED, command.asset, -command.amount)
+    book.post(name, pool, command.asset, command.amount)
+
+
+def socialise(case: Case, command: Any) -> None:
+    """What is left is paid by holders of the asset, pro rata."""
+    name, pool, asset = command.account, command.pool, command.asset
+    case.pool(name, pool, "venue")
+    holders = case.holders(command.holders)
+    case.asset(asset)
+    amount = case.amount(command.amount)
+    case.accrue(name, pool)
+    for where in holders:
+        case.accrue(*where)
+    book = case.book
+    owes(case, command)
+    _empty(book.accounts[name].pools[pool])
+    _drawn_out(case, name, pool)
+    assert book.rules is not None
+    if any(book.cash(fund(tier), SHARED, asset) > 0 for tier in book.rules.gain_tiers):
+        raise Refused("insurance_first")
+    shares = {where: max(0, book.cash(*where, asset)) for where in holders}
+    total = sum(shares.values())
+    if amount > total:
+        raise Refused("shares_short", amount, total)
+    paid = 0
+    for where, balance in shares.items():
+        pays = min(balance, up(Fraction(amount * balance, total)))
+        book.post(*where, asset, -pays)
+        paid += pays
+    book.post(name, pool, asset, amount)
+    book.post(ROUNDING, SHARED, asset, paid - amount)
