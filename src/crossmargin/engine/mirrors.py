@@ -75,8 +75,10 @@ Positions = Mapping[str, tuple[int, int]]
 def _check_seen(balances: Balances, positions: Positions, work: Workspace) -> None:
     for asset in balances:
         work.decimals(asset)
-    for name in positions:
-        if work.terms(name).kind == "spot":
+    for name, (_, cost) in positions.items():
+        terms = work.terms(name)
+        # Spot is held as its assets; what a premium option cost was paid and is no claim.
+        if terms.kind == "spot" or (terms.pays_premium and cost):
             refuse(Rejection.INSTRUMENT_KIND, name)
     seen = [*balances.values(), *(x for pair in positions.values() for x in pair)]
     if len(seen) > OBSERVED_MAX:

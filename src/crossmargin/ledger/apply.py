@@ -30,11 +30,11 @@ from crossmargin.ledger import events as e
 
 def apply_entry(entry: e.Entry, seq: int, book: Book) -> None:
     """Fold one record into the book."""
+    # First, so that indexes and windows of time are stamped with the entry's own moment.
+    book.remember(entry.key, Key(seq, entry.at_ns, entry.fingerprint))
+    book.head.seq, book.head.at_ns = seq, entry.at_ns
     for event in entry.events:
         apply(event, book)
-    head = book.head
-    book.remember(entry.key, Key(seq, entry.at_ns, entry.fingerprint))
-    head.seq, head.at_ns = seq, entry.at_ns
 
 
 def apply(event: e.Event, book: Book) -> None:
