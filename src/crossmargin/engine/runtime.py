@@ -152,7 +152,8 @@ def restored(
     heads = [] if whole else [head for head in store.snapshots() if head.seq <= upto]
     if heads:
         newest = heads[-1]
-        book = journal.book_from_parts(store.load_snapshot(newest.seq))
+        parts = store.load_snapshot(newest.seq)
+        book = journal.book_from_parts(parts, newest.seq, newest.state_hash)
         chain = newest.hash
     start = book.head.seq
     for batch in store.read(start, upto):

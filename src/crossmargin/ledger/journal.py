@@ -100,10 +100,18 @@ def snapshot_parts(book: Book) -> Iterator[bytes]:
         yield _encode(_Part({}, {}, {name: book.keys_before[name] for name in some}))
 
 
-def book_from_parts(parts: Iterable[bytes], where: str = "snapshot") -> Book:
-    """Return the state a snapshot holds."""
-    rest = iter(parts)
+def book_from_parts(parts: Iterable[bytes], seq: int, wanted: bytes) -> Book:
+    """Return the state a snapshot after record `seq` holds; `wanted` is the hash it must have."""
+    digest = hashlib.sha256()
+
+    def hashed() -> Iterator[bytes]:
+        for part in parts:
+            digest.update(len(part).to_bytes(8, "big") + part)
+            yield part
+
+    rest = hashed()
     read = msgspec.json.Decoder(_Part).decode
+    book = Book()
     try:
         book = Book(msgspec.json.decode(next(rest), type=Head))
         for part in rest:
@@ -111,26 +119,30 @@ def book_from_parts(parts: Iterable[bytes], where: str = "snapshot") -> Book:
             book.accounts.update(found.accounts)
             book.keys.update(found.keys)
             book.keys_before.update(found.keys_before)
-    except (StopIteration, msgspec.MsgspecError) as unreadable:
+    except (StopIteration, msgspec.MsgspecError):
+        digest.update(b"unreadable")
+    if digest.digest() != wanted or book.head.seq != seq:
         raise JournalBroken(
-            where, 0, f"snapshot cannot be read ({unreadable})", "drop it: the journal rebuilds it"
-        ) from None
+            "snapshot", seq, "the state kept after it was altered or cut short",
+            "run `crossmargin ledger rebuild`: the journal makes it again",
+        )  # fmt: skip
     return book
 
 
 def state_hash(book: Book) -> bytes:
-    """Return a hash of everything a decision can depend on.
+    """Return a hash of everything a decision can depend on: of the bytes a snapshot would hold.
 
-    Order counts within an account: pools stand in draw order, debts and positions in the order in
-    which their accruals are settled. Accounts are hashed by name, so that it does not matter when a
-    system account was first used.
+    Order counts, and follows from the journal: pools stand in draw order, debts and positions in
+    the order in which their accruals are settled.
     """
-    digest = hashlib.sha256(_encode(book.head))
-    for name in sorted(book.accounts):
-        digest.update(_encode((name, book.accounts[name])))
-    for keys in (book.keys, book.keys_before):
-        for key in sorted(keys):
-            digest.update(_encode((key, keys[key])))
+    return parts_hash(snapshot_parts(book))
+
+
+def parts_hash(parts: Iterable[bytes]) -> bytes:
+    """Return the hash of a snapshot's parts."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big") + part)
     return digest.digest()
 
 
