@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from crossmargin.base.errors import StoreFailed
+from crossmargin.base.errors import JournalBroken, StoreFailed
 from crossmargin.domain.book import Book
 from crossmargin.engine.commands import AnyCommand
 from crossmargin.engine.decide import Decided, decide
@@ -147,7 +147,7 @@ def restored(
     whole  from the first record, without a snapshot: what `verify` does
     """
     book, chain = Book(), journal.GENESIS
-    last, _ = store.last()
+    last, tip = store.last()
     upto = last if upto is None else min(upto, last)
     heads = [] if whole else [head for head in store.snapshots() if head.seq <= upto]
     if heads:
@@ -160,4 +160,8 @@ def restored(
         chain = journal.replay(batch, book, chain)
         if watch is not None:
             watch(book.head.seq - start, upto - start)
+    if book.head.seq < upto:
+        raise JournalBroken("journal", book.head.seq + 1, f"is missing; the newest is {last}")
+    if upto == last and chain != tip:
+        raise JournalBroken("journal", last, "is not the one the newest state was kept after")
     return book, chain
