@@ -9,11 +9,16 @@ import pytest
 
 from crossmargin.adapters.store import create_store
 from crossmargin.adapters.store.tables import TableStore
+from postgres import fresh, postgres
+
+__all__ = ["postgres"]  # a fixture by import
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgres"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return f"sqlite:{tmp_path / 'journal.db'}"
+    if request.param == "sqlite":
+        return f"sqlite:{tmp_path / 'journal.db'}"
+    return fresh(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture

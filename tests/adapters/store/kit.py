@@ -49,6 +49,16 @@ store = open_store(sys.argv[1], writer=True)
 print(store.last()[0], flush=True)
 """
 HOLDS = OPENS + "sys.stdin.readline()\n"
+FORKS = (
+    OPENS
+    + """
+import os, time
+child = os.fork()
+if child:
+    print(child, flush=True)
+time.sleep(600)
+"""
+)
 APPENDS = (
     OPENS
     + """

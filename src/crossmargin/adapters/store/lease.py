@@ -14,6 +14,7 @@ import fcntl
 import os
 import weakref
 from pathlib import Path
+from typing import Protocol
 
 from crossmargin.base.errors import StoreBusy, StoreFailed
 
@@ -47,23 +48,34 @@ class FileLease:
             raise StoreFailed(
                 str(lock), f"cannot be locked ({refused.strerror})", "use a local disk"
             ) from None
-        _held.add(self)
+        release_after_fork(self)
 
     def release(self) -> None:
         """Give the lease up; a second time does nothing."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
-        _held.discard(self)
 
 
-_held: weakref.WeakSet[FileLease] = weakref.WeakSet()
+class Handle(Protocol):
+    """What a fork shares and must let go."""
+
+    def release(self) -> None:
+        """Close this process's copy."""
+        ...
 
 
-def _let_go_after_fork() -> None:
-    # A child shares its parent's locks and would hold the lease beyond the parent's death.
-    for lease in list(_held):
-        lease.release()
+_held: weakref.WeakSet[Handle] = weakref.WeakSet()
 
 
-os.register_at_fork(after_in_child=_let_go_after_fork)
+def release_after_fork(handle: Handle) -> None:
+    """See to it that a child does not hold the lease beyond its parent's death."""
+    _held.add(handle)
+
+
+def _release_all() -> None:
+    for handle in list(_held):
+        handle.release()
+
+
+os.register_at_fork(after_in_child=_release_all)

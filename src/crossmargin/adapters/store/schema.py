@@ -22,11 +22,12 @@ HEAD = VERSIONS[-1]
 TABLE = "alembic_version"
 
 
-def is_behind(where: str, stored: str | None, n_tables: int, writer: bool) -> bool:
+def is_behind(where: str, stored: str | None, n_tables: int, how: str) -> bool:
     """Return whether the database must be upgraded; refuse one that is not ours or newer.
 
     stored    the version it names, None where it names none
     n_tables  how many tables it has
+    how       what it is opened for: "read", "write" or "create"
     """
     if stored == HEAD:
         return False
@@ -35,13 +36,15 @@ def is_behind(where: str, stored: str | None, n_tables: int, writer: bool) -> bo
             where, f"{n_tables} tables and no version", "hold a journal or nothing",
             "this is another program's database: name another place",
         )  # fmt: skip
+    if stored is None and how != "create":
+        raise InputInvalid(where, "nothing", "hold a journal", "create it first")
     if stored is not None and stored not in VERSIONS:
         raise InputInvalid(
             where, f"schema {stored}", f"be schema {HEAD} or older", "install a newer crossmargin"
         )
-    if not writer:
+    if how == "read":
         raise InputInvalid(
-            where, f"schema {stored}" if stored else "an empty database", f"be schema {HEAD}",
+            where, f"schema {stored}", f"be schema {HEAD}",
             "open it for writing once: that brings it up to date",
         )  # fmt: skip
     return True

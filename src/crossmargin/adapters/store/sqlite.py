@@ -41,7 +41,7 @@ REMEDIES = {
 class SqliteStore(TableStore):
     """Store over one SQLite file, with PATH-wal and PATH-shm beside it while it is open."""
 
-    def __init__(self, path: Path, writer: bool) -> None:
+    def __init__(self, path: Path, writer: bool, create: bool = False) -> None:
         """Open a file that is there; a writer takes the lease and brings the schema up to date."""
         super().__init__(str(path), writer)
         # Two names of one file are one journal and one lease.
@@ -51,7 +51,7 @@ class SqliteStore(TableStore):
         try:
             with self._medium():
                 self._connection = _connected(path) if writer else _connected_for_reading(path)
-                if self._must_upgrade():
+                if self._must_upgrade(create):
                     schema.upgrade("sqlite", lambda: _connected(path))
                 self._refuse_half_restored()
                 if writer:
@@ -60,11 +60,12 @@ class SqliteStore(TableStore):
             self._disconnect()
             raise
 
-    def _must_upgrade(self) -> bool:
+    def _must_upgrade(self, create: bool) -> bool:
         names = {row[0] for row in self._run("SELECT name FROM sqlite_master")}
         versions = self._run("SELECT * FROM alembic_version") if schema.TABLE in names else []
         stored = versions[0][0] if versions else None
-        return schema.is_behind(self.where, stored, len(names), self.writer)
+        how = "create" if create else "write" if self.writer else "read"
+        return schema.is_behind(self.where, stored, len(names), how)
 
     def _run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         assert self._connection is not None
@@ -124,26 +125,28 @@ def open_sqlite(path: Path, writer: bool) -> SqliteStore:
     """Open a journal that is there."""
     if not path.exists():
         raise FileUnreadable(str(path), "nothing", "be a journal", "create it first")
-    if not path.is_file():
-        raise FileUnreadable(str(path), "a folder", "be a journal", "name the file in it")
+    _refuse_folder(path)
     return SqliteStore(path, writer)
 
 
 def create_sqlite(path: Path) -> SqliteStore:
     """Create a journal and open it for writing; a file that holds no table yet will do."""
-    if not path.parent.is_dir():
-        raise FileUnreadable(
-            str(path.parent), "no folder", "be a folder", "create it, or correct the path"
-        )
+    _refuse_folder(path)
     try:
         if not path.exists():
             path.open("xb").close()
             _sync(path.parent)
     except OSError as refused:
         raise StoreFailed(
-            str(path), f"cannot be created ({refused.strerror})", "name a folder you may write in"
-        ) from None
-    return open_sqlite(path, writer=True)
+            str(path), f"cannot be created ({refused.strerror})",
+            "name a file in a folder that is there and may be written",
+        ) from None  # fmt: skip
+    return SqliteStore(path, writer=True, create=True)
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise FileUnreadable(str(path), "no file", "be a journal", "name the file in this folder")
 
 
 def _connected(path: Path) -> sqlite3.Connection:
