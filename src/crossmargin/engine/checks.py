@@ -69,18 +69,25 @@ def refuse_totals(work: Workspace, base: Book, pressure: Pressure) -> Rejected |
         if after.supplied - less < after.debt + more:
             free = max(0, before.supplied - before.debt)
             return Rejected(Rejection.CASH_SHORT, asked, free, asset)
+    return _refuse_loans(work, base, pressure)
+
+
+def _refuse_loans(work: Workspace, base: Book, pressure: Pressure) -> Rejected | None:
+    """Return the refusal of the first reason, of all assets whose debt rises."""
+    found: list[Rejected] = []
     for asset, asked in work.borrows.items():
         more, less = pressure.on(asset)
         after, before = work.book.lent(asset), base.lent(asset)
         if after.debt <= before.debt:
             continue
         whole = LendingState(after.debt + more, after.supplied - less)
-        found = _refuse_loan(whole, asset, work.setting)
-        if found is not None:
+        reason = _refuse_loan(whole, asset, work.setting)
+        if reason is not None:
             free = _cap_units(asset, work.setting) - before.debt
-            is_cap = found == Rejection.BORROW_CAP
-            return Rejected(found, asked, max(0, free) if is_cap else None, asset)
-    return None
+            is_cap = reason == Rejection.BORROW_CAP
+            found.append(Rejected(reason, asked, max(0, free) if is_cap else None, asset))
+    order = list(Rejection)
+    return min(found, key=lambda refused: order.index(refused.reason), default=None)
 
 
 def _cap_units(asset: str, setting: Setting) -> int:

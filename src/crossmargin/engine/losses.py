@@ -207,12 +207,12 @@ def pay_insurance(command: c.PayInsurance, work: Workspace) -> None:
 
 
 def _check_owed(account: str, pool: str, asset: str, amount: int, work: Workspace) -> None:
-    _check_empty(account, pool, work)
     owed = -work.book.balance(account, pool, asset)
     if owed <= 0:
         refuse(Rejection.NOTHING_OWED, asset, amount, 0)
     if amount > owed:
         refuse(Rejection.REPAY_EXCEEDS_DEBT, asset, amount, owed)
+    _check_empty(account, pool, work)
 
 
 def deleverage(command: c.Deleverage, work: Workspace) -> None:

@@ -118,6 +118,9 @@ class Engine:
         body = journal.encode(entry)
         seq = self.book.head.seq + 1
         self.chain = journal.chained(self.chain, seq, body)
+        if isinstance(decided.events[0], journal.NUMBERED):
+            # What is kept must be what replay reads: a 2 of Python's may come back as 2.0.
+            entry = journal.decode(body, seq)
         apply_entry(entry, seq, self.book)
         return Record(seq, self.chain, body)
 

@@ -202,7 +202,9 @@ def adopt_totals(command: c.AdoptVenueTotals, book: Book, setting: Setting) -> e
     for name, total in command.totals.items():
         if name not in setting.decimals:
             refuse(Rejection.ASSET_UNKNOWN, name[:80])
-        if not 0.0 <= total < 1e18:
+        if not total >= 0.0:
+            refuse(Rejection.AMOUNT_NOT_POSITIVE, name)
+        if not total < 1e18:
             refuse(Rejection.AMOUNT_TOO_LARGE, name)
     return e.VenueTotalsAdopted(command.totals)
 

@@ -18,13 +18,22 @@ import msgspec
 from crossmargin.base.errors import JournalBroken
 from crossmargin.domain.book import SYSTEM, AccountState, Book, Head, Key
 from crossmargin.ledger.apply import apply_entry
-from crossmargin.ledger.events import SCHEMA, Entry
+from crossmargin.ledger.events import (
+    SCHEMA,
+    Entry,
+    MarketListed,
+    PricesAccepted,
+    VenueTotalsAdopted,
+)
 
 GENESIS = bytes(32)
 # An entry of more is no single command of ours; docs/limits.md states it.
 ENTRY_BYTES_MAX = 64 * 1024 * 1024
 # Accounts in one part of a snapshot: a few megabytes.
 PART_ACCOUNTS = 20_000
+
+# Events that hold numbers which are no integers.
+NUMBERED = (MarketListed, PricesAccepted, VenueTotalsAdopted)
 
 _encode = msgspec.json.Encoder().encode
 _decoders: dict[int, Callable[[bytes], Entry]] = {SCHEMA: msgspec.json.Decoder(Entry).decode}
