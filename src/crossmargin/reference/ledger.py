@@ -21,7 +21,8 @@ from crossmargin.reference import ledger_trades as trades
 from crossmargin.reference import ledger_world as world
 from crossmargin.reference.ledger_book import SECOND_NS, WINDOW_NS, Book, Refused, Used
 from crossmargin.reference.ledger_case import Case, Doubt, is_key
-from crossmargin.reference.ledger_margin import Desk
+from crossmargin.reference.ledger_margin import NEAR, Desk
+from crossmargin.reference.valuation import price
 
 Rule = Callable[[Case, Any], None]
 EXPIRES_NS = 590 * SECOND_NS
@@ -98,7 +99,7 @@ class Witness:
         """10.12: return the record of a key that was used for this very command."""
         if not is_key(command.key):
             raise Refused("key_invalid")
-        used = self.used(command.key)
+        used = self.used(command.key, now)
         if used is not None:
             if used.command == command:
                 return used.seq
@@ -109,10 +110,10 @@ class Witness:
             raise Refused("command_from_future")
         return None
 
-    def used(self, key: str) -> Used | None:
-        """What a key was used for, in the window of the last record's time or the one before."""
+    def used(self, key: str, now: int) -> Used | None:
+        """What a key was used for, in this window of time or the one before."""
         found = self.book.keys.get(key)
-        if found is None or self.book.at_ns // WINDOW_NS - found.at_ns // WINDOW_NS > 1:
+        if found is None or now // WINDOW_NS - found.at_ns // WINDOW_NS > 1:
             return None
         return found
 
@@ -165,3 +166,12 @@ class Witness:
         answer = None if allowed is None else allowed.holds()
         book.take_back()
         return answer
+
+    def hair(self, case: tuple[str, str, str], clock_ns: int) -> int:
+        """How many units more than free must not leave, whatever floats do to the last digits."""
+        account, pool, asset = case
+        now = self.time(clock_ns)
+        standing = self.desk.standing(account, self.book.accounts[account], now)
+        market = self.desk.market(now)
+        coins = 4.0 * NEAR * standing.scale(pool) / price(market, asset)
+        return int(coins * 10.0 ** self.book.decimals(asset)) + 1

@@ -263,11 +263,15 @@ class Book:
         found = self.accounts.get(account)
         return found.pools[pool].cash.get(asset, 0) if found is not None else 0
 
-    def lending(self, asset: str) -> tuple[int, int]:
-        """Return (debt, supplied) of an asset over user pools; mirrors hold theirs elsewhere."""
+    def lending(self, asset: str, before: bool = False) -> tuple[int, int]:
+        """Return (debt, supplied) of an asset over user pools; mirrors hold theirs elsewhere.
+
+        before  as it was before the command in hand
+        """
         debt = supplied = 0
-        for name, account in self.accounts.items():
-            if name[0] == "@" or account.status == MIRROR:
+        for name, now in self.accounts.items():
+            account = self.clean.get(name, now) if before else now
+            if account is None or name[0] == "@" or account.status == MIRROR:
                 continue
             for pool in account.pools.values():
                 amount = pool.cash.get(asset, 0)

@@ -28,7 +28,7 @@ from crossmargin.reference.ledger_book import (
     Contract,
     Pool,
     Refused,
-)  # fmt: skip
+)
 from crossmargin.reference.ledger_margin import Allowance, Desk, Standing
 from crossmargin.reference.ledger_sums import (
     decimal,
@@ -38,7 +38,7 @@ from crossmargin.reference.ledger_sums import (
     unit_of,
     up,
     written,
-)  # fmt: skip
+)
 
 AMOUNT_END = 10**38
 PRICE_END = 10**15
@@ -47,8 +47,7 @@ HOLDERS_MAX = 1_000
 # The reasons that wait for the final state, in the order in which they are given.
 AFTERWARDS = (
     "balance_short", "cash_short", "borrow_not_offered", "borrow_cap", "utilisation",
-    "pool_unpriced", "not_liquidatable", "not_bankrupt", "draw_too_large", "not_raising",
-    "margin_short",
+    "pool_unpriced", "margin_short",
 )  # fmt: skip
 Does = Literal["owner", "venue", "observer", "status"]
 Truth = bool | None
@@ -240,10 +239,12 @@ class Case:
     def accrue(self, account: str, pool: str) -> bool:
         """10.10: settle what is due, interest and then funding; True where there was something."""
         book = self.book
+        if account[0] == "@" or book.accounts[account].status == MIRROR:
+            return False
         held = book.accounts[account].pools[pool]
         debts = [a for a, own in held.debts.items() if own != book.lent[a].index]
         moved = [n for n, p in held.positions.items() if p.index != book.funding.get(n, 0)]
-        if account[0] == "@" or book.accounts[account].status == MIRROR or not (debts or moved):
+        if not (debts or moved):
             return False
         held = book.touch(account).pools[pool]
         for asset in debts:
@@ -264,26 +265,26 @@ class Case:
             position.index = index
         return True
 
-    def borrows(self, account: str, pool: str, asset: str, spot: bool) -> None:
-        """10.15: a borrow, or a spot fill that leaves a user deeper in debt in what it pays."""
+    def borrows(self, account: str, pool: str, asset: str, amount: int = 0) -> None:
+        """10.15: a borrow of an amount, or a spot fill that leaves a user deeper in debt."""
         book = self.book
         if account == OUTSIDE:
             return
         was = book.cash(account, pool, asset)
-        owed, _ = book.lending(asset)
+        owed, _ = book.lending(asset, before=True)
 
         def test() -> Iterable[tuple[Truth, Refused]]:
-            now = book.cash(account, pool, asset)
-            if spot and not (now < 0 and now < min(0, was)):
+            deeper = min(0, was) - min(0, book.cash(account, pool, asset))
+            debt, supplied = book.lending(asset)
+            if debt <= owed or (not amount and deeper <= 0):
                 return
             assert book.rules is not None
             terms = book.rules.lending.get(asset)
             if terms is None:
                 yield False, Refused("borrow_not_offered")
                 return
-            debt, supplied = book.lending(asset)
             cap = down(written(terms.cap) * unit_of(book.decimals(asset)))
-            yield debt <= cap, Refused("borrow_cap", debt - owed, max(0, cap - owed))
+            yield debt <= cap, Refused("borrow_cap", amount or deeper, max(0, cap - owed))
             most = written(terms.utilisation_max) * supplied
             yield debt <= most, Refused("utilisation")
 

@@ -52,7 +52,7 @@ def observe(case: Case, command: Any) -> None:
 def import_account(case: Case, command: Any) -> None:
     """A bare pool's opening balances, debts, positions and orders, from outside."""
     book, where = case.book, (command.account, command.pool)
-    pool = case.pool(*where, "venue")
+    pool = case.pool(*where, "venue", pays=True)
     if not pool.is_empty():
         raise Refused("account_not_empty")
     for asset in command.balances:

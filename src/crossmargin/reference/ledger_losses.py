@@ -11,7 +11,6 @@ Spec   docs/spec/10-ledger.md (10.18), docs/spec/01-what-exists.md (1.14)
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -24,10 +23,10 @@ from crossmargin.reference.ledger_book import (
     SHARED,
     Pool,
     Refused,
-)  # fmt: skip
-from crossmargin.reference.ledger_case import Case, Truth, near_money
+)
+from crossmargin.reference.ledger_case import Case, near_money
 from crossmargin.reference.ledger_margin import Allowance, Standing, sign
-from crossmargin.reference.ledger_money import owes, value_of
+from crossmargin.reference.ledger_money import owes, short_of_balance, value_of
 from crossmargin.reference.ledger_sums import unit_of, up
 from crossmargin.reference.ledger_trades import (
     order_falls,
@@ -35,7 +34,7 @@ from crossmargin.reference.ledger_trades import (
     reduces,
     side_names,
     trade,
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,7 @@ def liquidate(case: Case, command: Any) -> None:
     case.accrue(account, pool)
     _reducing(case, command, way * contracts)
     order_state(case, other, -way * contracts, terms)
-    if terms.is_spot and way < 0:
-        _forced_sale(case, command, contracts)
+    before = _in_need(case, account, pool)
     mine = Leg(account, pool)
     trade(case, name, (contracts, price), (mine, other) if way > 0 else (other, mine))
     order_falls(case, other, -way * contracts)
@@ -97,7 +95,11 @@ def liquidate(case: Case, command: Any) -> None:
     book.post(account, pool, paid_in, -command.penalty)
     book.post(fund(command.tier), SHARED, paid_in, command.penalty)
     case.takes_risk(other.account, other.pool)
-    case.later(lambda: _in_need(case, account, pool))
+    after = case.after(account).maintenance(pool)
+    if after is None:
+        raise Refused("pool_unpriced")
+    raised = sign(after.value - before.value, max(before.scale, after.scale))
+    case.claim(raised, Refused("not_raising"))
 
 
 def _overfilled(case: Case, side: Any, contracts: int) -> None:
@@ -107,49 +109,29 @@ def _overfilled(case: Case, side: Any, contracts: int) -> None:
 
 
 def _reducing(case: Case, command: Any, signed: int) -> None:
-    """The position it reduces, the base it holds and sells, or owes and buys."""
-    terms = case.book.contracts[command.instrument]
+    """The position it reduces, or so much of the base as it holds and sells, owes and buys."""
+    book, where = case.book, (command.account, command.pool)
+    terms = book.contracts[command.instrument]
     if terms.is_spot:
-        base = case.book.cash(command.account, command.pool, terms.underlying)
-        helps = base < 0 if signed > 0 else base > 0
+        each = terms.size * unit_of(book.decimals(terms.underlying))
+        base = up(Fraction(abs(signed), ONE) * each)
+        there = book.cash(*where, terms.underlying)
+        helps = base <= (-there if signed > 0 else there)
     else:
-        held = case.book.accounts[command.account].pools[command.pool].positions
-        found = held.get(command.instrument)
+        found = book.accounts[where[0]].pools[where[1]].positions.get(command.instrument)
         helps = found is not None and found.contracts != 0 and reduces(found.contracts, signed)
     if not helps:
         raise Refused("not_reducing")
 
 
-def _forced_sale(case: Case, command: Any, contracts: int) -> None:
-    terms = case.book.contracts[command.instrument]
-    base = terms.underlying
-    was = case.book.cash(command.account, command.pool, base)
-    sold = up(Fraction(contracts, ONE) * terms.size * unit_of(case.book.decimals(base)))
-
-    def test() -> Iterable[tuple[Truth, Refused]]:
-        left = case.book.cash(command.account, command.pool, base)
-        yield left >= 0, Refused("balance_short", sold, max(0, was))
-
-    case.later(test)
-
-
-def _in_need(case: Case, account: str, pool: str) -> Iterable[tuple[Truth, Refused]]:
-    """The verdict before allows it, and buffer_MM is higher after."""
-    before, after = case.before(account), case.after(account)
-    assert before is not None
-    if not before.is_priced(pool) or not after.is_priced(pool):
-        return [(False, Refused("pool_unpriced"))]
-    raised = _raised(before.maintenance(pool), after.maintenance(pool))
-    return [
-        (before.liquidatable(pool), Refused("not_liquidatable")),
-        (raised, Refused("not_raising")),
-    ]
-
-
-def _raised(before: Allowance | None, after: Allowance | None) -> Truth:
-    assert before is not None
-    assert after is not None
-    return sign(after.value - before.value, max(before.scale, after.scale))
+def _in_need(case: Case, account: str, pool: str) -> Allowance:
+    """Its verdict allows a forced sale; return where its maintenance stands before that."""
+    standing = case.after(account)
+    found = standing.maintenance(pool)
+    if found is None:
+        raise Refused("pool_unpriced")
+    case.claim(standing.liquidatable(pool), Refused("not_liquidatable"))
+    return found
 
 
 def deleverage(case: Case, command: Any) -> None:
@@ -172,18 +154,13 @@ def deleverage(case: Case, command: Any) -> None:
         if found is None or not reduces(found.contracts, sense * contracts):
             raise Refused("not_reducing")
     bankrupt, counterparty = sides[0][0], sides[1][0]
+    standing = case.after(bankrupt.account)
+    if not standing.is_priced(bankrupt.pool):
+        raise Refused("pool_unpriced")
+    solvent = sign(standing.of(bankrupt.pool).equity, standing.scale(bankrupt.pool))
+    case.claim(None if solvent is None else not solvent, Refused("not_bankrupt"))
     both = (bankrupt, counterparty) if way > 0 else (counterparty, bankrupt)
     trade(case, command.instrument, (contracts, price), both)
-
-    def test() -> Iterable[tuple[Truth, Refused]]:
-        before = case.before(bankrupt.account)
-        assert before is not None
-        if not before.is_priced(bankrupt.pool):
-            return [(False, Refused("pool_unpriced"))]
-        solvent = sign(before.of(bankrupt.pool).equity, before.scale(bankrupt.pool))
-        return [(None if solvent is None else not solvent, Refused("not_bankrupt"))]
-
-    case.later(test)
 
 
 # --- who pays for an empty pool -------------------------------------------------------------------
@@ -201,24 +178,17 @@ def draw(case: Case, command: Any) -> None:
     case.accrue(name, SHARED)
     book = case.book
     _empty(book.accounts[name].pools[bucket])
-    standing = case.after(name)
-    was = book.cash(name, SHARED, command.asset)
     worth = up(value_of(case, command.asset, command.amount))
+    standing = case.after(name)
+    most = payable(standing, bucket)
+    if most is None:
+        raise Refused("pool_unpriced")
+    near = abs(worth - most) <= 2 + 1e-9 * standing.scale(bucket) * MONEY
+    case.claim(None if near else worth <= most, Refused("draw_too_large", worth, most))
+    short_of_balance(case, name, SHARED, command)
     book.post(name, SHARED, command.asset, -command.amount)
     book.post(name, bucket, command.asset, command.amount)
     book.touch(name).pools[bucket].drawn += worth
-
-    def test() -> Iterable[tuple[Truth, Refused]]:
-        enough = book.cash(name, SHARED, command.asset) >= 0
-        yield enough, Refused("balance_short", command.amount, max(0, was))
-        most = payable(standing, bucket)
-        if most is None:
-            yield False, Refused("pool_unpriced")
-            return
-        near = abs(worth - most) <= 2 + 1e-9 * standing.scale(bucket) * MONEY
-        yield None if near else worth <= most, Refused("draw_too_large", worth, most)
-
-    case.later(test)
 
 
 def payable(standing: Standing, bucket: str) -> int | None:
@@ -283,6 +253,8 @@ def socialise(case: Case, command: Any) -> None:
     case.pool(name, pool, "venue")
     holders = case.holders(command.holders)
     case.asset(asset)
+    if (name, pool) in holders:
+        raise Refused("same_pool")
     amount = case.amount(command.amount)
     case.accrue(name, pool)
     for where in holders:

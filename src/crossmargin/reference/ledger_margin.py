@@ -24,7 +24,7 @@ from crossmargin.reference.ledger_book import (
     Account,
     Book,
     Pool,
-)  # fmt: skip
+)
 from crossmargin.reference.ledger_market import plain_market
 from crossmargin.reference.ledger_sums import funding_due, interest_due, unit_of
 from crossmargin.reference.margin import assess_account
@@ -35,7 +35,7 @@ from crossmargin.reference.plain import (
     PlainOrder,
     PlainPool,
     PlainResult,
-)  # fmt: skip
+)
 from crossmargin.reference.valuation import price, valued
 
 NAN = math.nan

@@ -24,7 +24,7 @@ from crossmargin.reference.plain import (
     PlainFactor,
     PlainInstrument,
     PlainMarket,
-)  # fmt: skip
+)
 from crossmargin.reference.valuation import price
 
 NAN = math.nan

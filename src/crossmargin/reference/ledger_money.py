@@ -26,7 +26,7 @@ from crossmargin.reference.ledger_book import (
     Account,
     Pool,
     Refused,
-)  # fmt: skip
+)
 from crossmargin.reference.ledger_case import Case, Truth, is_name, near_money
 from crossmargin.reference.ledger_sums import down, unit_of, up
 from crossmargin.reference.valuation import is_bad, price
@@ -71,9 +71,9 @@ def open_pool(case: Case, command: Any) -> None:
     """One more bucket, last in the draw order."""
     account = case.account(command.account, "owner", pays=True)
     terms = command.pool
-    _pool_name(terms, 1)
     if terms.pool in account.pools:
         raise Refused("pool_exists")
+    _pool_name(terms, 1)
     _method(terms)
     if len(account.pools) >= POOLS_MAX:
         raise Refused("too_many", len(account.pools) + 1, POOLS_MAX)
@@ -153,9 +153,9 @@ def withdraw(case: Case, command: Any) -> None:
 def borrow(case: Case, command: Any) -> None:
     """Like a withdrawal, but the balance may go below zero."""
     _leaves(case, command)
+    case.borrows(command.account, command.pool, command.asset, command.amount)
     _pay(case, (command.account, command.pool), (OUTSIDE, SHARED), command)
     short_of_cash(case, command)
-    case.borrows(command.account, command.pool, command.asset, spot=False)
     case.takes_risk(command.account, command.pool)
 
 
@@ -267,7 +267,8 @@ def reserve_draws(case: Case, command: Any) -> None:
     standing = case.after(command.account)
     doubt, changed = False, False
     for name, pool in list(case.book.accounts[command.account].pools.items()):
-        if pool.limit is None or name == SHARED:
+        priced = standing.is_priced(name) and standing.is_priced(SHARED)
+        if pool.limit is None or name == SHARED or not priced:
             continue
         kept = down(Fraction(standing.of(name).mm.draw) * MONEY)
         changed |= not near_money(kept, pool.kept)

@@ -112,7 +112,7 @@ def trade(
     paid = (terms.quote, terms.underlying) if terms.is_spot else ("", "")
     for (side, cash, change), pays in zip(both, paid, strict=True):
         if pays:
-            case.borrows(side.account, side.pool, pays, spot=True)
+            case.borrows(side.account, side.pool, pays)
         for asset, amount in cash.items():
             book.post(side.account, side.pool, asset, amount)
         if found.moves:

@@ -19,7 +19,7 @@ from crossmargin.base.errors import CrossmarginError
 from crossmargin.domain.rulebook import unpacked
 from crossmargin.reference.ledger_book import ONE, SECOND_NS, Book, Contract, Lent, Refused
 from crossmargin.reference.ledger_case import PRICE_END, Case
-from crossmargin.reference.ledger_market import STATUS, stamp_ns
+from crossmargin.reference.ledger_market import STATUS, loads_of, stamp_ns
 from crossmargin.reference.ledger_sums import borrow_rate, grown, up, utilisation, worth, written
 
 SHARE_MAX = 1.0
@@ -59,7 +59,12 @@ def list_market(case: Case, command: Any) -> None:
     book = case.book
     assets = {row["asset"]: dict(row) for row in command.assets}
     rows = {row["instrument"]: dict(row) for row in command.instruments}
+    factors = {row["factor"]: dict(row) for row in command.factors}
     contracts = {name: contract(row) for name, row in rows.items()}
+    loads = [factor for row in assets.values() for factor, _ in loads_of(row.get("loads"))]
+    named = [a for t in contracts.values() for a in (t.underlying, t.quote, t.settle)]
+    if not set(loads) <= set(factors) or not set(named) <= set(assets):
+        raise Refused("market_invalid")
     for name, row in book.assets.items():
         if name not in assets or assets[name]["decimals"] != row["decimals"]:
             raise Refused("terms_changed")
@@ -67,7 +72,7 @@ def list_market(case: Case, command: Any) -> None:
         if contracts.get(name) != terms:
             raise Refused("terms_changed")
     put(book, "numeraire", command.numeraire)
-    put(book, "factors", {row["factor"]: dict(row) for row in command.factors})
+    put(book, "factors", factors)
     put(book, "assets", assets)
     put(book, "instruments", rows)
     put(book, "contracts", contracts)
@@ -137,6 +142,8 @@ def accept_prices(case: Case, command: Any) -> None:
         if name not in book.contracts:
             raise Refused("instrument_unknown")
     prints, marks = command.prints, command.marks
+    if not prints and not marks:
+        raise Refused("price_invalid")
     if not all(map(_good_print, prints.values())) or not all(map(_good_mark, marks.values())):
         raise Refused("price_invalid")
     stamp = command.stamped_ns

@@ -1,0 +1,343 @@
+"""The auditor: predicts every reply of an engine from a book of its own, and compares both books.
+
+In     commands, the replies they got, the clock they were decided at, the engine's book.
+Out    a tally; `Disagreement` at the first difference, with the facts of both sides.
+Owns   what counts as the same answer, and what is compared after every step (L5, L9, L13, L14).
+Never  asks margin, methods or kernels: it is a second opinion, built on `reference`.
+Signs  none.
+Spec   docs/spec/10-ledger.md, docs/spec/15-laws.md
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from crossmargin.domain.book import AccountState, PoolState, Status
+from crossmargin.domain.book import Book as EngineBook
+from crossmargin.engine.commands import AnyCommand, Borrow, Deleverage, Liquidate, Withdraw
+from crossmargin.engine.replies import Accepted, Rejected, Reply
+from crossmargin.reference.ledger import Expected, Witness
+from crossmargin.reference.ledger_book import MIRROR, SECOND_NS, Account, Pool, Refused
+from crossmargin.reference.ledger_case import near_money
+
+WORDS = {
+    Status.OPEN: "open", Status.FROZEN: "frozen", Status.CLOSED: "closed", Status.MIRROR: "mirror",
+}  # fmt: skip
+# Reasons whose asked and free spec 10 names; margin_short is compared apart.
+FACTS = frozenset({"balance_short", "order_overfilled", "borrow_cap", "fund_short"})
+# Everything is compared this often; in between, what the last commands touched.
+WHOLE_EVERY = 16
+
+
+class Disagreement(Exception):
+    """Engine and witness differ: where, what each says."""
+
+    def __init__(self, what: str, engine: object, witness: object, command: object = None) -> None:
+        """Keep the facts of both."""
+        super().__init__(what, engine, witness, command)
+        self.what, self.engine, self.witness, self.command = what, engine, witness, command
+        self.step = -1
+
+    def __str__(self) -> str:
+        """Return the difference in a few lines."""
+        lines = [f"{self.what}", f"  engine:  {self.engine}", f"  witness: {self.witness}"]
+        return "\n".join([*lines, f"  command: {self.command}"] if self.command else lines)
+
+
+@dataclass
+class Tally:
+    """What was asked and answered; `boundary` are answers that floats leave open."""
+
+    commands: int = 0
+    accepted: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    repeated: int = 0
+    boundary: int = 0
+    compared: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    replays: int = 0
+
+    def add(self, other: Tally) -> None:
+        """Take another run's counts in."""
+        self.commands += other.commands
+        self.accepted += other.accepted
+        self.rejected += other.rejected
+        self.repeated += other.repeated
+        self.boundary += other.boundary
+        self.compared += other.compared
+        self.faults += other.faults
+        self.replays += other.replays
+
+
+class Auditor:
+    """Hears every command, believes what was accepted, denies what was not."""
+
+    def __init__(self) -> None:
+        """Start with an empty book, like the engine."""
+        self.witness = Witness()
+        self.tally = Tally()
+        self._groups = 0
+
+    # --- replies ----------------------------------------------------------------------------------
+
+    def check(
+        self, commands: Sequence[AnyCommand], replies: Sequence[Reply], clock_ns: int,
+        book: EngineBook,
+    ) -> None:  # fmt: skip
+        """Compare the replies of one group with what they must be, then both books."""
+        changed: set[str] = set()
+        for command, reply in zip(commands, replies, strict=True):
+            changed |= self._one(command, reply, clock_ns)
+        self._compare(book, changed)
+
+    def check_alone(
+        self, commands: Sequence[AnyCommand], replies: Sequence[Reply], clock_ns: int
+    ) -> None:
+        """Compare what-if answers: each command alone, and nothing happens."""
+        for command, reply in zip(commands, replies, strict=True):
+            expected = self.witness.hear(command, clock_ns)
+            try:
+                self._same(command, reply, expected, clock_ns, self.witness.book.seq + 1)
+            finally:
+                self.witness.deny()
+
+    def learn(
+        self, commands: Sequence[AnyCommand], happened: Mapping[str, int], clock_ns: int,
+        book: EngineBook,
+    ) -> None:  # fmt: skip
+        """Take in a group whose replies were lost: only which keys became records is known."""
+        for place, command in enumerate(commands):
+            used = self.witness.used(command.key, self.witness.time(clock_ns)) is not None
+            expected = self.witness.hear(command, clock_ns)
+            self.witness.deny()
+            sound = expected.refused is None and expected.repeated is None
+            again = any(later.key == command.key for later in commands[place + 1 :])
+            if command.key in happened and not used and (sound or not again):
+                self._one(command, Accepted(happened[command.key]), clock_ns)
+            elif sound and not expected.doubts:
+                raise Disagreement("sound, but no record of it", "nothing", "accepted", command)
+        self._compare(book, set(self.witness.book.accounts))
+
+    def _one(self, command: AnyCommand, reply: Reply, clock_ns: int) -> set[str]:
+        tally, witness = self.tally, self.witness
+        tally.commands += 1
+        expected = witness.hear(command, clock_ns)
+        self._same(command, reply, expected, clock_ns, witness.book.seq + 1)
+        if not isinstance(reply, Accepted):
+            tally.rejected[str(reply.reason)] += 1
+            witness.deny()
+            self._what_is_free(command, reply, expected, clock_ns)
+            return set()
+        if reply.repeated:
+            tally.repeated += 1
+            witness.deny()
+            return set()
+        tally.accepted[type(command).__name__] += 1
+        for one in getattr(command, "commands", ()):
+            tally.accepted[f"{type(one).__name__} (linked)"] += 1
+        changed = witness.believe(command, reply.seq, clock_ns)
+        self._is_priced(command, clock_ns)
+        return changed
+
+    def _same(
+        self, command: AnyCommand, reply: Reply, expected: Expected, clock_ns: int, seq: int
+    ) -> None:
+        if isinstance(reply, Accepted):
+            said: object = reply
+            if expected.repeated is not None:
+                right = reply == Accepted(expected.repeated, True)
+            else:
+                right = expected.refused is None and reply == Accepted(seq)
+            if right and expected.doubts:
+                self.tally.boundary += 1
+        else:
+            said = (str(reply.reason), reply.asked, reply.free, reply.where)
+            right = expected.refused is not None and _agrees(reply, expected.refused)
+            if not right and any(_agrees(reply, doubt.refused) for doubt in expected.doubts):
+                self.tally.boundary += 1
+                right = True
+            right = right and expected.repeated is None
+        if not right:
+            raise Disagreement(f"answer at {clock_ns}", said, _told(expected), command)
+
+    def _what_is_free(
+        self, command: AnyCommand, reply: Rejected, expected: Expected, clock_ns: int
+    ) -> None:
+        """10.16: what is said to be free may leave, and a hair more may not."""
+        where = expected.short
+        strict = expected.refused is not None and expected.refused.free is None
+        if reply.reason != "margin_short" or where is None or expected.in_batch or not strict:
+            return
+        free = reply.free
+        if free is None or not 0 <= free < (reply.asked or 0):
+            raise Disagreement("free of a withdrawal", free, "0 <= free < asked", command)
+        more = free + self.witness.hair(where, clock_ns)
+        if free and self.witness.may_leave(where, free, clock_ns) is False:
+            raise Disagreement("free may not leave", free, "less", command)
+        if more < (reply.asked or 0) and self.witness.may_leave(where, more, clock_ns):
+            raise Disagreement("more than free may leave", free, f"at least {more}", command)
+
+    # --- laws that need no prediction -------------------------------------------------------------
+
+    def _is_priced(self, command: AnyCommand, clock_ns: int) -> None:
+        """L9, L13: nothing leaves, and nobody is sold, over a price that is bad or old."""
+        if isinstance(command, Deleverage):
+            whom, pool = command.bankrupt
+        elif isinstance(command, Withdraw | Borrow | Liquidate):
+            whom, pool = command.account, command.pool
+        else:
+            return
+        bad = list(self.bad_items(whom, pool, clock_ns))
+        if bad:
+            raise Disagreement("over bad prices", "accepted", f"bad: {bad}", command)
+
+    def bad_items(self, account: str, pool: str, clock_ns: int) -> Iterable[str]:
+        """Yield what a pool owes or holds in contracts whose print is missing, bad or old."""
+        book = self.witness.book
+        assert book.rules is not None
+        oldest = self.witness.time(clock_ns) - int(book.rules.oracle.stale_s * SECOND_NS)
+
+        def bad(table: Mapping[str, tuple[Any, int]], name: str) -> bool:
+            told, stamp = table.get(name, (None, 0))
+            return told is None or stamp < oldest or told.status not in ("live", "degraded")
+
+        held = book.accounts[account].pools[pool]
+        for asset, amount in held.cash.items():
+            loads = (book.assets[asset].get("loads") or "").split("*")
+            if amount < 0 and any(bad(book.prints, f.partition("^")[0]) for f in loads if f):
+                yield asset
+        for name in held.positions:
+            if bad(book.marks, name):
+                yield name
+
+    # --- books ------------------------------------------------------------------------------------
+
+    def _compare(self, book: EngineBook, changed: set[str]) -> None:
+        self._groups += 1
+        whole = self._groups % WHOLE_EVERY == 0
+        self.compare(book, set(self.witness.book.accounts) if whole else changed)
+
+    def compare(self, book: EngineBook, names: Iterable[str]) -> None:
+        """Compare accounts by name, and everything that is no account."""
+        mine = self.witness.book
+        self.tally.compared += 1
+        _equal("sequence", book.head.seq, mine.seq)
+        _equal("time of the last record", book.head.at_ns, mine.at_ns)
+        _equal("accounts there are", _users(book.accounts), _users(mine.accounts))
+        for name in names:
+            found = book.accounts.get(name)
+            if found is None:
+                raise Disagreement(f"account {name}", "not there", mine.accounts[name])
+            _same_account(name, found, mine.accounts[name])
+        for asset, lent in mine.lent.items():
+            found_lent = book.lent(asset)
+            have = (found_lent.debt, found_lent.supplied, found_lent.index, found_lent.stamped_ns)
+            _equal(f"lending of {asset}", have, (*mine.lending(asset), lent.index, lent.stamped_ns))
+        _equal("funding indexes", _nonzero(book.head.funding), _nonzero(mine.funding))
+        settled = {name: Fraction(text) for name, text in book.head.settled.items()}
+        _equal("settled at", settled, mine.settled)
+        _equal("prints", {n: x[1] for n, x in book.head.prints.items()},
+               {n: x[1] for n, x in mine.prints.items()})  # fmt: skip
+        self._sums(book)
+
+    def _sums(self, book: EngineBook) -> None:
+        """L5 in both books: every asset and every instrument sums to nothing."""
+        off = {item: x for item, x in self.witness.book.sums().items() if x}
+        _equal("L5 in the witness's book", {}, off)
+        assert book.head.listing is not None or not book.accounts
+        sums: dict[str, int] = {}
+        for account in book.accounts.values():
+            for pool in account.pools.values():
+                for asset, amount in pool.balances.items():
+                    sums[asset] = sums.get(asset, 0) + amount
+                for name, held in pool.positions.items():
+                    settle = self.witness.book.contracts[name].settle
+                    sums[settle] = sums.get(settle, 0) + held.cost
+                    sums[name] = sums.get(name, 0) + held.contracts
+        _equal("L5 in the engine's book", {item: x for item, x in sums.items() if x}, {})
+
+
+def _told(expected: Expected) -> object:
+    if expected.repeated is not None:
+        return f"repeated, record {expected.repeated}"
+    doubts = [doubt.refused.args for doubt in expected.doubts]
+    refused = "accepted" if expected.refused is None else expected.refused.args
+    return (refused, "or", *doubts) if doubts else refused
+
+
+def _agrees(reply: Rejected, refused: Refused) -> bool:
+    """The same reason, and where the specification names facts the same facts."""
+    reason = str(reply.reason)
+    if reason != refused.reason:
+        return False
+    if reason in FACTS:
+        return (reply.asked, reply.free) == (refused.asked, refused.free)
+    if reason == "margin_short":
+        pairs = ((reply.asked, refused.asked), (reply.free, refused.free))
+        return all(_near(one, two) for one, two in pairs)
+    return True
+
+
+def _near(one: int | None, two: int | None) -> bool:
+    """Two facts that floats made; None on the witness's side is checked in another way."""
+    return two is None or (one is not None and near_money(one, two))
+
+
+def _equal(what: str, engine: object, witness: object) -> None:
+    if engine != witness:
+        raise Disagreement(what, engine, witness)
+
+
+def _nonzero(table: Mapping[str, int]) -> dict[str, int]:
+    return {name: value for name, value in table.items() if value}
+
+
+def _users(names: Iterable[str]) -> set[str]:
+    return {name for name in names if name[0] != "@"}
+
+
+def _same_account(name: str, engine: AccountState, witness: Account) -> None:
+    _equal(f"status of {name}", WORDS[Status(engine.status)], witness.status)
+    _equal(f"pools of {name}", list(engine.pools), list(witness.pools))
+    own = name[0] != "@" and witness.status != MIRROR
+    for pool, state in engine.pools.items():
+        _same_pool(f"{name}/{pool}", state, witness.pools[pool], own)
+
+
+def _same_pool(where: str, engine: PoolState, witness: Pool, own: bool) -> None:
+    """`own`: a user's; system accounts and mirrors accrue nothing, so have no indexes."""
+    _equal(f"balances of {where}", _nonzero(engine.balances), witness.cash)
+    held = {
+        name: (p.contracts, p.cost, p.funding_index if own else 0)
+        for name, p in engine.positions.items()
+        if p.contracts or p.cost
+    }
+    mine = {
+        name: (p.contracts, p.cost, p.index if own else 0) for name, p in witness.positions.items()
+    }
+    _equal(f"positions of {where}", held, mine)
+    if not own:
+        return
+    _equal(f"debt indexes of {where}", engine.debt_index, witness.debts)
+    _equal(f"method of {where}", engine.method, witness.method)
+    _equal(f"draw limit of {where}", engine.draw_limit, witness.limit)
+    orders = {
+        name: (o.instrument, o.contracts, o.limit_price, o.reduce_only)
+        for name, o in engine.orders.items()
+    }
+    mine_orders = {
+        name: (o.instrument, o.contracts, o.limit, o.reduce_only)
+        for name, o in witness.orders.items()
+    }
+    _equal(f"orders of {where}", orders, mine_orders)
+    for what, theirs, ours in (
+        ("drawn", engine.drawn, witness.drawn), ("last draw", engine.last_draw, witness.kept)
+    ):  # fmt: skip
+        if not near_money(theirs, ours):
+            raise Disagreement(f"{what} of {where}", theirs, ours)
+    # Both come of a price in floating point: the engine's last unit is taken over.
+    witness.drawn, witness.kept = engine.drawn, engine.last_draw
