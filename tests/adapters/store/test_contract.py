@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from adapters.store.kit import GENESIS, chain, everything, grow, numbered
 from crossmargin.adapters.store import create_store, open_store, tables
+from crossmargin.adapters.store.sqlite import SqliteStore
 from crossmargin.adapters.store.tables import TableStore
 from crossmargin.base.errors import InputInvalid, StoreBusy, StoreConflict, StoreFailed
 from crossmargin.engine.ports import Record, SnapshotHead
@@ -261,6 +263,70 @@ def test_a_second_writer_is_refused_until_the_first_closes(address: str, store: 
     second = open_store(address, writer=True)
     assert grow(second, 1)[0].seq == 2
     second.close()
+
+
+def lose_lease(store: TableStore) -> None:
+    """What a tidy operator or a connection pooler can do to a lease."""
+    if isinstance(store, SqliteStore):
+        os.unlink(store.where + ".lock")
+    else:
+        store._run("SELECT pg_advisory_unlock_all()")
+
+
+def test_a_writer_that_was_replaced_can_never_write_again(address: str, store: TableStore) -> None:
+    records = grow(store, 2)
+    lose_lease(store)
+    heir = open_store(address, writer=True)
+    for write in (
+        lambda: grow(store, 1),
+        lambda: store.save_snapshot(2, records[1].hash, b"s" * 32, [b"part"]),
+        lambda: store.drop_snapshots(0),
+    ):
+        with pytest.raises(StoreConflict, match="writer 1 was replaced by writer 2"):
+            write()
+    records += grow(heir, 1)
+    with pytest.raises(StoreConflict):
+        store.append(numbered(1, 3, records[-1].hash))
+    assert everything(heir) == records
+    assert heir.snapshots() == []
+    heir.close()
+
+
+def test_a_writer_replaced_while_it_saves_a_snapshot_does_not_finish_it(
+    address: str, store: TableStore
+) -> None:
+    records = grow(store, 1)
+    heirs = []
+
+    def parts() -> Iterator[bytes]:
+        yield os.urandom(5 << 20)
+        lose_lease(store)
+        heirs.append(open_store(address, writer=True))
+        yield b"last"
+
+    with pytest.raises(StoreConflict):
+        store.save_snapshot(1, records[0].hash, b"s" * 32, parts())
+    assert heirs[0].snapshots() == []
+    heirs[0].close()
+
+
+def test_threads_take_turns(store: TableStore) -> None:
+    grow(store, 2_000)
+    stop = threading.Event()
+    seen: list[int] = []
+
+    def read() -> None:
+        while not stop.is_set():
+            seen.append(len(everything(store, 1_000, 2_000)))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(30):
+        grow(store, 10)
+    stop.set()
+    reader.join()
+    assert set(seen) == {1_000}
+    assert store.last()[0] == 2_300
 
 
 def test_a_store_is_created_over_an_empty_one_and_not_over_records(

@@ -27,7 +27,7 @@ def open_store(where: str | Path, writer: bool) -> TableStore:
     if scheme in _POSTGRES:
         from crossmargin.adapters.store.postgres import open_postgres
 
-        return open_postgres(str(where), writer)
+        return open_postgres(_lowered(where), writer)
     return open_sqlite(path, writer)
 
 
@@ -37,7 +37,7 @@ def create_store(where: str | Path) -> TableStore:
     if scheme in _POSTGRES:
         from crossmargin.adapters.store.postgres import create_postgres
 
-        store: TableStore = create_postgres(str(where))
+        store: TableStore = create_postgres(_lowered(where))
     else:
         store = create_sqlite(path)
     seq, _ = store.last()
@@ -65,3 +65,9 @@ def _address(where: str | Path) -> tuple[str, Path]:
     if not path:
         raise InputInvalid("store", where, "name a file", "write sqlite:PATH")
     return scheme, Path(path)
+
+
+def _lowered(where: str | Path) -> str:
+    """Return a URL with its scheme in small letters, which libpq insists on."""
+    scheme, colon, rest = str(where).partition(":")
+    return scheme.lower() + colon + rest

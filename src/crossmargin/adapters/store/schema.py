@@ -20,6 +20,7 @@ VERSIONS = ("0001",)
 HEAD = VERSIONS[-1]
 # Where alembic keeps the version of a database.
 TABLE = "alembic_version"
+MIGRATIONS = f"{__package__}:migrations"
 
 
 def is_behind(where: str, stored: str | None, n_tables: int, how: str) -> bool:
@@ -67,7 +68,7 @@ def upgrade(dialect: str, connect: Callable[[], Any]) -> None:
         # sqlite3 opens no transaction before CREATE TABLE by itself; half an upgrade would stay.
         event.listen(engine, "begin", lambda on: on.exec_driver_sql("BEGIN IMMEDIATE"))
     config = Config()
-    config.set_main_option("script_location", f"{__package__}:migrations")
+    config.set_main_option("script_location", MIGRATIONS)
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection

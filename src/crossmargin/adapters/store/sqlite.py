@@ -50,9 +50,15 @@ class SqliteStore(TableStore):
         self._lease = FileLease(path) if writer else None
         try:
             with self._medium():
-                self._connection = _connected(path) if writer else _connected_for_reading(path)
-                if self._must_upgrade(create):
-                    schema.upgrade("sqlite", lambda: _connected(path))
+                self._connection = (
+                    _connected(path, "mode=rw") if writer else _connected_for_reading(path)
+                )
+                behind = self._must_upgrade(create)
+                if writer:
+                    # Only now: another program's database was refused before it was changed.
+                    _make_durable(self._connection, str(path))
+                if behind:
+                    schema.upgrade("sqlite", lambda: _connected(path, "mode=rw"))
                 self._refuse_half_restored()
                 if writer:
                     self._take_over()
@@ -61,7 +67,7 @@ class SqliteStore(TableStore):
             raise
 
     def _must_upgrade(self, create: bool) -> bool:
-        names = {row[0] for row in self._run("SELECT name FROM sqlite_master")}
+        names = {row[0] for row in self._run("SELECT name FROM sqlite_master WHERE type = 'table'")}
         versions = self._run("SELECT * FROM alembic_version") if schema.TABLE in names else []
         stored = versions[0][0] if versions else None
         how = "create" if create else "write" if self.writer else "read"
@@ -135,7 +141,7 @@ def create_sqlite(path: Path) -> SqliteStore:
     try:
         if not path.exists():
             path.open("xb").close()
-            _sync(path.parent)
+            sync_folder(path.parent)
     except OSError as refused:
         raise StoreFailed(
             str(path), f"cannot be created ({refused.strerror})",
@@ -149,22 +155,16 @@ def _refuse_folder(path: Path) -> None:
         raise FileUnreadable(str(path), "no file", "be a journal", "name the file in this folder")
 
 
-def _connected(path: Path) -> sqlite3.Connection:
-    """Connect for writing: a commit returns when it is on the disk."""
-    connection = _connection(path, "mode=rw")
-    try:
-        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-        if mode != "wal":
-            raise StoreFailed(str(path), f"SQLite journal mode {mode}", "use a local disk")
-        connection.execute("PRAGMA synchronous = FULL")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+def _make_durable(connection: sqlite3.Connection, where: str) -> None:
+    """See to it that a commit returns when it is on the disk, and readers never wait."""
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise StoreFailed(where, f"SQLite keeps journal mode {mode} there", "use a local disk")
+    connection.execute("PRAGMA synchronous = FULL")
 
 
 def _connected_for_reading(path: Path) -> sqlite3.Connection:
-    connection = _connection(path, "mode=ro")
+    connection = _connected(path, "mode=ro")
     try:
         connection.execute("SELECT 1 FROM sqlite_master").fetchall()
     except sqlite3.OperationalError as refused:
@@ -172,7 +172,7 @@ def _connected_for_reading(path: Path) -> sqlite3.Connection:
         if refused.sqlite_errorname != "SQLITE_CANTOPEN" or not _rests(path):
             raise
         # Without room for an index of the log, a file without a log can be read as it stands.
-        connection = _connection(path, "mode=ro&immutable=1")
+        connection = _connected(path, "mode=ro&immutable=1")
     return connection
 
 
@@ -183,14 +183,14 @@ def _rests(path: Path) -> bool:
     return read_only and not (log.exists() and log.stat().st_size)
 
 
-def _connection(path: Path, how: str) -> sqlite3.Connection:
+def _connected(path: Path, how: str) -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.as_uri()}?{how}", uri=True, isolation_level=None, timeout=WAIT_S,
         check_same_thread=False,
     )  # fmt: skip
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a new name in a folder durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
