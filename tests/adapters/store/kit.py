@@ -53,9 +53,8 @@ FORKS = (
     OPENS
     + """
 import os, time
-child = os.fork()
-if child:
-    print(child, flush=True)
+if not os.fork():
+    print(os.getpid(), flush=True)
 time.sleep(600)
 """
 )
