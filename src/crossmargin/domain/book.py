@@ -63,7 +63,7 @@ class OrderState(msgspec.Struct, array_like=True, frozen=True, gc=False):
     reduce_only: bool = False
 
 
-class PoolState(msgspec.Struct, array_like=True):
+class PoolState(msgspec.Struct, array_like=True, gc=False):
     """What margin is computed for.
 
     draw_limit  10^-6 numeraire; None: the bucket merges into the shared pool (spec 1.1)
@@ -92,7 +92,7 @@ class PoolState(msgspec.Struct, array_like=True):
         )  # fmt: skip
 
 
-class AccountState(msgspec.Struct, array_like=True):
+class AccountState(msgspec.Struct, array_like=True, gc=False):
     """One account: the shared pool first, then buckets in draw order."""
 
     status: int
@@ -224,11 +224,12 @@ class Head(msgspec.Struct):
 class Book:
     """All of it. `own` is for whoever changes an account, `find` for whoever looks."""
 
-    __slots__ = ("accounts", "head", "keys", "keys_before")
+    __slots__ = ("accounts", "head", "keys", "keys_before", "lending")
 
     def __init__(self, head: Head | None = None) -> None:
         """Start empty, or from a snapshot's head."""
         self.head = head or Head()
+        self.lending = self.head.lending
         self.accounts: dict[str, AccountState] = {}
         # Keys of this window of time and of the one before: two drops instead of a search.
         self.keys: dict[str, Key] = {}
@@ -261,9 +262,9 @@ class Book:
 
     def lent(self, asset: str) -> LendingState:
         """Return an asset's lending totals to change."""
-        found = self.head.lending.get(asset)
+        found = self.lending.get(asset)
         if found is None:
-            found = self.head.lending[asset] = LendingState()
+            found = self.lending[asset] = LendingState()
         return found
 
     def balance(self, account: str, pool: str, asset: str) -> int:
@@ -280,7 +281,7 @@ class Fork(Book):
     Of the head only lending is copied: commands that change more are decided on their own.
     """
 
-    __slots__ = ("base", "lending")
+    __slots__ = ("base",)
 
     def __init__(self, base: Book) -> None:
         """Fork a book."""
@@ -288,7 +289,7 @@ class Fork(Book):
         self.head = base.head
         self.accounts = {}
         self.keys, self.keys_before = base.keys, base.keys_before
-        self.lending: dict[str, LendingState] = {}
+        self.lending = {}
 
     def find(self, account: str) -> AccountState | None:
         """Return an account as it stands here."""

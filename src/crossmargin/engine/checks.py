@@ -29,6 +29,9 @@ from crossmargin.inquiry.amounts import free_to_withdraw, new_risk_buffer
 from crossmargin.inquiry.desk import desk_for
 from crossmargin.ledger import exactly
 
+# Reasons in the order they are tested.
+ORDER = {reason: place for place, reason in enumerate(Rejection)}
+
 
 class Pressure:
     """What earlier commands of a wave may do to an asset's totals, at worst: for those after."""
@@ -69,7 +72,7 @@ def refuse_totals(work: Workspace, base: Book, pressure: Pressure) -> Rejected |
         if after.supplied - less < after.debt + more:
             free = max(0, before.supplied - before.debt)
             return Rejected(Rejection.CASH_SHORT, asked, free, asset)
-    return _refuse_loans(work, base, pressure)
+    return _refuse_loans(work, base, pressure) if work.borrows else None
 
 
 def _refuse_loans(work: Workspace, base: Book, pressure: Pressure) -> Rejected | None:
@@ -86,8 +89,7 @@ def _refuse_loans(work: Workspace, base: Book, pressure: Pressure) -> Rejected |
             free = _cap_units(asset, work.setting) - before.debt
             is_cap = reason == Rejection.BORROW_CAP
             found.append(Rejected(reason, asked, max(0, free) if is_cap else None, asset))
-    order = list(Rejection)
-    return min(found, key=lambda refused: order.index(refused.reason), default=None)
+    return min(found, key=lambda refused: ORDER[refused.reason], default=None)
 
 
 def _cap_units(asset: str, setting: Setting) -> int:

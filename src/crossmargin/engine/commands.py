@@ -21,7 +21,9 @@ from crossmargin.engine.replies import Reply as Reply
 from crossmargin.ledger.events import PoolTerms
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+class Command(
+    msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True, gc=False
+):
     """key: idempotency key, one effect however often it is sent. issued_ns: the sender's clock."""
 
     key: str = ""

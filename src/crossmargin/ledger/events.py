@@ -36,7 +36,7 @@ class Move(msgspec.Struct, array_like=True, frozen=True, gc=False):
     cost: int
 
 
-class Event(msgspec.Struct, array_like=True, frozen=True, tag=True):
+class Event(msgspec.Struct, array_like=True, frozen=True, tag=True, gc=False):
     """One fact."""
 
 
@@ -300,7 +300,7 @@ AnyEvent = (
 )  # fmt: skip
 
 
-class Entry(msgspec.Struct, array_like=True, frozen=True):
+class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What one accepted command made of the book.
 
     schema       of the events; older ones stay readable
