@@ -144,8 +144,11 @@ def test_a_damaged_page_is_an_error_and_no_record(path: Path) -> None:
 
 FULL_MEDIA = ["limit", *(["tmpfs"] if media.can_mount() else [])]
 FILL = """
+filler = os.path.join(folder, "filler")
 if medium == "tmpfs":
-    mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", folder)
+    mount("-t", "tmpfs", "-o", "size=16m", "tmpfs", folder)
+    with open(filler, "wb") as file:
+        file.write(bytes(15 << 20))
 store = create_store(path)
 if medium == "limit":
     limit(600_000)
@@ -158,7 +161,7 @@ refused("append", fill)
 said["acknowledged"], said["last"] = acknowledged, store.last()[0]
 """
 ROOM = """
-mount("-o", "remount,size=64m", folder) if medium == "tmpfs" else limit(resource.RLIM_INFINITY)
+os.remove(filler) if medium == "tmpfs" else limit(resource.RLIM_INFINITY)
 """
 READ = """
 with contextlib.closing(open_store(path, writer=False)) as reader:
@@ -211,7 +214,7 @@ if medium == "tmpfs":
 with contextlib.closing(create_store(path)) as store:
     acknowledged = grow(store, 200)[-1].seq
 if medium == "tmpfs":
-    mount("-o", "remount,ro", folder)
+    mount("-o", "remount,bind,ro", folder)
 else:
     os.chmod(path, 0o444)
     os.chmod(folder, 0o555)
@@ -233,7 +236,7 @@ def test_a_journal_on_a_read_only_medium_cannot_be_written(medium: str) -> None:
     for attempt in ("write", "create"):
         kind, text = said[attempt]
         assert kind == "StoreFailed"
-        assert "journal.db.lock: cannot be opened" in text or "new.db: cannot be created" in text
+        assert "folder writable" in text or "may be written" in text
     if medium == "tmpfs":
         assert said["read"], "where nobody can write, a file at rest is read as it stands"
     else:
