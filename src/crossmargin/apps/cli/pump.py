@@ -1,0 +1,194 @@
+"""Between a feed and an engine: lines become commands, replies become lines, in order.
+
+In     lines of a feed, the queue before an engine.
+Out    one line for each line taken, written when what it says is durable.
+Owns   the order of replies; back-pressure: how much is under way before reading waits.
+Never  decides; says of a command that was not answered more than that it is unknown.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import NamedTuple
+
+import msgspec
+
+from crossmargin.adapters.feeds import Feed, Line
+from crossmargin.adapters.wire import command_from_json, reply_to_json
+from crossmargin.base.errors import InputInvalid
+from crossmargin.engine.commands import AnyCommand
+from crossmargin.engine.queue import CommandQueue
+from crossmargin.engine.replies import Accepted, Reply
+
+# Lines and bytes taken and not answered yet: beyond either, reading waits.
+LINES_MAX = 8_192
+BYTES_MAX = 64 * 1024 * 1024
+
+Write = Callable[[bytes], None]
+
+
+class _Lot(NamedTuple):
+    """Lines taken together; a slot is an answer that is known already, or None: the next reply."""
+
+    slots: list[bytes | None]
+    commands: list[AnyCommand]
+    n_bytes: int
+    answer: Future[list[Reply]]
+
+
+class Pump:
+    """Takes a feed's lines in the calling thread and writes the answers in one of its own."""
+
+    def __init__(self, feed: Feed, commands: CommandQueue, write: Write) -> None:
+        """Start nothing yet."""
+        self.feed, self.commands, self.write = feed, commands, write
+        self.counts: Counter[str] = Counter()
+        self.failed: BaseException | None = None
+        self._room = _Room()
+        self._lots: queue.SimpleQueue[_Lot | None] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        """Take lines until the feed ends or is stopped; return when all that were are answered.
+
+        What failed on the way, the engine or the output, is in `failed`: the feed was stopped.
+        """
+        answering = threading.Thread(target=self._answer_all, name="crossmargin-answers")
+        answering.daemon = True
+        answering.start()
+        try:
+            for lines in self.feed:
+                for lot in self._lots_of(lines):
+                    self._room.enter(len(lot.slots), lot.n_bytes)
+                    self._ask(lot)
+        finally:
+            self.commands.stop()
+            self._lots.put(None)
+            answering.join()
+
+    def _lots_of(self, lines: Sequence[Line]) -> Iterator[_Lot]:
+        """Yield lines as lots of no more than one group."""
+        size = min(self.commands.group_max, LINES_MAX)
+        for start in range(0, len(lines), size):
+            lot = _Lot([], [], sum(line.n_bytes for line in lines[start : start + size]), Future())
+            for line in lines[start : start + size]:
+                if not line.n_bytes or line.text.isspace():
+                    continue
+                try:
+                    lot.commands.append(_command(line, self.feed.line_max))
+                    lot.slots.append(None)
+                except InputInvalid as invalid:
+                    lot.slots.append(_invalid(line, invalid))
+            if lot.slots:
+                yield lot
+
+    def _ask(self, lot: _Lot) -> None:
+        answer = lot.answer
+        if not lot.commands:
+            answer.set_result([])
+        else:
+            try:
+                answer = self.commands.submit(lot.commands)
+            except BaseException as refused:
+                # The engine has stopped: these were taken, so they are answered as unknown.
+                answer.set_exception(refused)
+        self._lots.put(lot._replace(answer=answer))
+
+    # --- in the thread that answers ---------------------------------------------------------------
+
+    def _answer_all(self) -> None:
+        while (lot := self._lots.get()) is not None:
+            told = self._told(lot)
+            try:
+                if not isinstance(self.failed, OSError):
+                    self.write(b"".join(line + b"\n" for line in told))
+            except OSError as lost:
+                # Nobody hears the answers any more: take no more commands.
+                self._fail(lost)
+            if isinstance(self.failed, OSError):
+                self.counts["undelivered"] += len(told)
+            self._room.leave(len(lot.slots), lot.n_bytes)
+
+    def _told(self, lot: _Lot) -> list[bytes]:
+        try:
+            replies = iter(lot.answer.result())
+        except BaseException as failure:
+            self._fail(failure)
+            self.counts["unknown"] += len(lot.commands)
+            answers = iter([_line("unknown", key=command.key) for command in lot.commands])
+        else:
+            pairs = zip(lot.commands, replies, strict=True)
+            answers = iter([self._counted(reply, command.key) for command, reply in pairs])
+        self.counts["invalid"] += len(lot.slots) - len(lot.commands)
+        self.counts["lines"] += len(lot.slots)
+        return [next(answers) if slot is None else slot for slot in lot.slots]
+
+    def _counted(self, reply: Reply, key: str) -> bytes:
+        if isinstance(reply, Accepted):
+            self.counts["repeated" if reply.repeated else "accepted"] += 1
+        else:
+            self.counts["rejected"] += 1
+        return reply_to_json(reply, key)
+
+    def _fail(self, failure: BaseException) -> None:
+        self.failed = self.failed or failure
+        self.feed.stop()
+
+
+class _Room:
+    """How much is under way. One lot always finds room, so that none waits for ever."""
+
+    def __init__(self) -> None:
+        """Start with nothing under way."""
+        self._lines = self._bytes = 0
+        self._changed = threading.Condition()
+
+    def enter(self, lines: int, n_bytes: int) -> None:
+        """Wait until there is room, and take it."""
+
+        def fits() -> bool:
+            fuller = self._lines + lines > LINES_MAX or self._bytes + n_bytes > BYTES_MAX
+            return not self._lines or not fuller
+
+        with self._changed:
+            self._changed.wait_for(fits)
+            self._lines += lines
+            self._bytes += n_bytes
+
+    def leave(self, lines: int, n_bytes: int) -> None:
+        """Give room back."""
+        with self._changed:
+            self._lines -= lines
+            self._bytes -= n_bytes
+            self._changed.notify()
+
+
+class _Keyed(msgspec.Struct):
+    key: str = ""
+
+
+def _command(line: Line, line_max: int) -> AnyCommand:
+    where = f"line {line.number}"
+    if line.n_bytes > line_max:
+        raise InputInvalid(
+            where, f"{line.n_bytes} bytes", f"have at most {line_max}", "split the command"
+        )
+    return command_from_json(line.text, where)
+
+
+def _invalid(line: Line, invalid: InputInvalid) -> bytes:
+    try:
+        named = {"key": msgspec.json.decode(line.text, type=_Keyed).key}
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        named = {}
+    return _line(
+        "invalid", **named, where=invalid.where, found=str(invalid.found),
+        allowed=invalid.allowed, remedy=invalid.remedy,
+    )  # fmt: skip
+
+
+def _line(kind: str, **facts: object) -> bytes:
+    return msgspec.json.encode({"type": kind, **facts})
