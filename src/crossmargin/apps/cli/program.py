@@ -13,8 +13,21 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError
 
 from crossmargin import __version__
-from crossmargin.apps.cli import account, books, demo, prices, real, rules
+from crossmargin.apps.cli import (
+    account,
+    books,
+    demo,
+    ledger,
+    ledger_copies,
+    ledger_looks,
+    ledger_sends,
+    ledger_statements,
+    prices,
+    real,
+    rules,
+)
 from crossmargin.apps.cli.outcome import Exit, complain, guarded
+from crossmargin.apps.cli.run import run_engine
 
 HELP = """Margin requirement, verdict and the reason for both, for crypto accounts.
 
@@ -33,8 +46,23 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "stress": books.stress,
     "demo": demo.demo,
     "real": real.real,
+    "run": run_engine,
 }
 RULES: dict[str, Callable[..., int]] = {"lint": rules.lint, "diff": rules.diff, "show": rules.show}
+LEDGER: dict[str, Callable[..., int]] = {
+    "init": ledger.init,
+    "adopt": ledger.adopt,
+    "import": ledger_sends.import_book,
+    "submit": ledger_sends.submit,
+    "balance": ledger_looks.balance,
+    "statement": ledger_statements.statement,
+    "verify": ledger_looks.verify,
+    "backup": ledger_copies.backup,
+    "restore": ledger_copies.restore,
+    "rebuild": ledger_copies.rebuild,
+    "export": ledger_copies.export,
+}
+LEDGER_HELP = "Keep accounts in a journal: open, pay in, ask, verify, copy (docs/ledger.md)."
 
 
 def program() -> App:
@@ -46,6 +74,10 @@ def program() -> App:
     for name, command in RULES.items():
         rulebook.command(command, name=name)
     app.command(rulebook)
+    journal = App(name="ledger", help=LEDGER_HELP, sort_key=98)
+    for place, (name, command) in enumerate(LEDGER.items()):
+        journal.command(command, name=name, sort_key=place)
+    app.command(journal)
     return app
 
 
