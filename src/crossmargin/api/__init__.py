@@ -18,6 +18,7 @@ from crossmargin.adapters.files import load_book as _load_book
 from crossmargin.adapters.files import load_market as _load_tables
 from crossmargin.adapters.files import load_rulebook, save_book, save_market
 from crossmargin.api.forked import using_tables
+from crossmargin.api.ledgers import open_engine
 from crossmargin.api.report import Explanation, Report
 from crossmargin.base.errors import (
     BookInvalid,
@@ -25,11 +26,21 @@ from crossmargin.base.errors import (
     FileUnreadable,
     Finding,
     InputInvalid,
+    JournalBroken,
+    LedgerError,
     MarketInvalid,
+    Overloaded,
     RulebookInvalid,
+    StoreBusy,
+    StoreConflict,
+    StoreFailed,
 )
 from crossmargin.domain.accounts import Account, Order, Pool, Position
 from crossmargin.domain.rulebook import Rulebook
+from crossmargin.engine import commands
+from crossmargin.engine.queue import CommandQueue
+from crossmargin.engine.replies import Accepted, Rejected, Rejection
+from crossmargin.engine.runtime import Engine
 from crossmargin.frames.book import BookFrame, with_method
 from crossmargin.frames.compile import BookTables, compile_book
 from crossmargin.frames.history import HistoryFrame, history_from_table
@@ -49,16 +60,21 @@ from crossmargin.methods.registry import assess as _assess
 __all__ = [
     "DEFAULT_METHOD",
     "METHODS",
+    "Accepted",
     "Account",
     "BookFrame",
     "BookInvalid",
     "BookTables",
+    "CommandQueue",
     "CrossmarginError",
+    "Engine",
     "Explanation",
     "FileUnreadable",
     "Finding",
     "HistoryFrame",
     "InputInvalid",
+    "JournalBroken",
+    "LedgerError",
     "Market",
     "MarketFrame",
     "MarketInvalid",
@@ -66,15 +82,22 @@ __all__ = [
     "MarketTables",
     "Node",
     "Order",
+    "Overloaded",
     "Pool",
     "Position",
+    "Rejected",
+    "Rejection",
     "Report",
     "Rulebook",
     "RulebookInvalid",
+    "StoreBusy",
+    "StoreConflict",
+    "StoreFailed",
     "Trade",
     "Transfer",
     "Verdict",
     "assess",
+    "commands",
     "compile_account",
     "demo",
     "lint",
@@ -82,6 +105,7 @@ __all__ = [
     "load_market",
     "load_rulebook",
     "market_from_tables",
+    "open_engine",
     "prepare",
     "save_book",
     "save_market",
