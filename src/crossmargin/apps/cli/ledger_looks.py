@@ -15,8 +15,8 @@ from cyclopts import Parameter
 
 from crossmargin.apps.cli.ledger_stores import (
     AsJson,
-    Seq,
     Text,
+    When,
     book_at,
     reading,
     stamp_text,
@@ -38,8 +38,7 @@ def balance(
     *,
     account: Text = None,
     asset: Text = None,
-    at_seq: Seq = None,
-    at: Text = None,
+    when: When = When(),  # noqa: B008 - frozen
     top: Top = 20,
     as_json: AsJson = False,
 ) -> int:
@@ -53,10 +52,6 @@ def balance(
         One account, such as alice or @fees [all].
     asset
         One asset, or one instrument [all].
-    at_seq
-        As it stood after this record.
-    at
-        As it stood at this moment, such as 2026-01-31T12:00Z.
     top
         How many rows of a table are printed; JSON holds all of them.
     as_json
@@ -66,7 +61,7 @@ def balance(
     from crossmargin.engine.balances import balances, positions, sums
 
     with reading(store) as opened:
-        book = book_at(opened, at_seq, at, as_json)
+        book = book_at(opened, when, as_json)
     if account is not None and book.find(account) is None:
         raise InputInvalid("--account", account, "be an account of this ledger at that record")
     units = Units(book.head)

@@ -9,8 +9,9 @@ Never  writes a store; puts an amount through a float.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -30,17 +31,52 @@ LINE_COLUMNS = (
 )  # fmt: skip
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Whose statement it is, and what of it."""
+
+    account: Annotated[str, Parameter(group="Inputs")]
+    """Such as alice or @fees."""
+    pool: Text = None
+    """One pool [all]."""
+    asset: Text = None
+    """One asset, or one instrument [all]."""
+
+    def wanted(self, account: str, pool: str) -> bool:
+        """Return whether a pool's lines belong to the statement."""
+        return account == self.account and self.pool in (None, pool)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From when to when, both ends included."""
+
+    from_: Annotated[str | None, Parameter(name="--from", group="Inputs")] = None
+    """Records stamped at or after this moment [the first]."""
+    to: Text = None
+    """Records stamped at or before this moment [the newest]."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where else the statement is put."""
+
+    csv: Annotated[Path | None, Parameter(group="Output")] = None
+    """Also write all lines into this CSV file."""
+    picture: Annotated[Path | None, Parameter(group="Output")] = None
+    """Also draw the balances over time into this PNG file."""
+
+
 def statement(
     store: str,
     *,
-    account: Annotated[str, Parameter(group="Inputs")],
-    pool: Text = None,
-    asset: Text = None,
-    from_: Annotated[str | None, Parameter(name="--from", group="Inputs")] = None,
-    to: Text = None,
+    asked: Asked,
+    span: Span = Span(),
     last: Top = 50,
-    csv: Annotated[Path | None, Parameter(group="Output")] = None,
-    picture: Annotated[Path | None, Parameter(group="Output")] = None,
+    files: Files = Files(),
     as_json: AsJson = False,
 ) -> int:
     """Show line by line what changed an account's balances and positions, and what they became.
@@ -49,37 +85,22 @@ def statement(
     ----------
     store
         A ledger; a running engine may hold it.
-    account
-        Such as alice or @fees.
-    pool
-        One pool [all].
-    asset
-        One asset, or one instrument [all].
-    from_
-        Records stamped at or after this moment [the first].
-    to
-        Records stamped at or before this moment [the newest].
     last
         How many lines are printed, the newest; JSON and CSV hold all of them.
-    csv
-        Also write all lines into this CSV file.
-    picture
-        Also draw the balances over time into this PNG file.
     as_json
         Print the answer as JSON.
     """
-    asked = Asked(account, pool, asset)
     with reading(store) as opened:
-        told = _statement(opened, asked, (from_, to), as_json)
+        told = _statement(opened, asked, span, as_json)
     lines = told["lines"]
-    if csv is not None:
-        write_csv(lines, csv)
-        said(csv)
-    if picture is not None:
+    if files.csv is not None:
+        write_csv(lines, files.csv)
+        said(files.csv)
+    if files.picture is not None:
         from crossmargin.apps.pictures.paper import save
         from crossmargin.apps.pictures.statement import statement_picture
 
-        said(save(statement_picture(told, store), picture))
+        said(save(statement_picture(told, store), files.picture))
     if as_json:
         print(to_json({"store": store, **told}))
     else:
@@ -87,28 +108,14 @@ def statement(
     return Exit.OK
 
 
-class Asked(NamedTuple):
-    """Whose statement it is, and what of it."""
-
-    account: str
-    pool: str | None
-    item: str | None
-
-    def wanted(self, account: str, pool: str) -> bool:
-        """Return whether a pool's lines belong to the statement."""
-        return account == self.account and self.pool in (None, pool)
-
-
-def _statement(
-    store: Store, asked: Asked, span: tuple[str | None, str | None], quiet: bool
-) -> dict[str, Any]:
+def _statement(store: Store, asked: Asked, span: Span, quiet: bool) -> dict[str, Any]:
     """Return opening balances, every line with what it led to, and closing balances."""
     from crossmargin.api import InputInvalid
     from crossmargin.engine.history import seq_at, walk
     from crossmargin.engine.runtime import restored
     from crossmargin.engine.statements import lines_of
 
-    start, end = span
+    start, end = span.from_, span.to
     before = 0 if start is None else seq_at(store, moment(start, "--from") - 1)
     upto = store.last()[0] if end is None else seq_at(store, moment(end, "--to"))
     upto = max(before, upto)
@@ -121,7 +128,7 @@ def _statement(
             listing = book.head.listing
             terms = {} if listing is None else listing.terms
             for line in lines_of(step.entry, step.record.seq, terms, asked.wanted):
-                if asked.item in (None, line.item):
+                if asked.asset in (None, line.item):
                     place = (line.pool, line.item)
                     had = running.get(place, (0, 0))
                     running[place] = (had[0] + line.change, had[1] + (line.cost or 0))
@@ -132,7 +139,7 @@ def _statement(
     # Every line was added up by itself; the book was folded from the same records by the engine.
     assert closing == held_by(book, asked), "a statement ends where the book stands"
     units = Units(book.head)
-    units.check(asked.item)
+    units.check(asked.asset)
     return {
         "account": asked.account, "seq": book.head.seq, "at": stamp_text(book.head.at_ns),
         "opening": _standing(opening, units), "lines": [_row(*one, units) for one in found],
@@ -153,7 +160,7 @@ def held_by(book: Book, asked: Asked) -> dict[tuple[str, str], Held]:
             held |= {
                 (pool, name): (own.contracts, own.cost) for name, own in state.positions.items()
             }
-    return {place: own for place, own in held.items() if asked.item in (None, place[1])}
+    return {place: own for place, own in held.items() if asked.asset in (None, place[1])}
 
 
 def _standing(held: Mapping[tuple[str, str], Held], units: Units) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +32,17 @@ WORTH_A_SNAPSHOT = 10_000
 # How far a stated moment may lie ahead: the clocks of two machines differ.
 AHEAD_NS = 5 * 1_000_000_000
 SECOND_NS = 1_000_000_000
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class When:
+    """Which record a question is about."""
+
+    at_seq: Seq = None
+    """As it stood after this record."""
+    at: Text = None
+    """As it stood at this moment, such as 2026-01-31T12:00Z."""
 
 
 @contextmanager
@@ -92,11 +104,11 @@ def past(text: str) -> int:
     return at_ns
 
 
-def book_at(store: Store, at_seq: int | None, at: str | None, quiet: bool) -> Book:
+def book_at(store: Store, when: When, quiet: bool) -> Book:
     """Return the book after a record, at a moment, or of now."""
     from crossmargin.engine.runtime import restored
 
-    upto = seq_of(store, at_seq, at)
+    upto = seq_of(store, when.at_seq, when.at)
     with searching("replaying", quiet) as watch:
         return restored(store, upto, watch)[0]
 
