@@ -310,23 +310,26 @@ def test_a_writer_replaced_while_it_saves_a_snapshot_does_not_finish_it(
     heirs[0].close()
 
 
-def test_threads_take_turns(store: TableStore) -> None:
-    grow(store, 2_000)
+def test_a_thread_never_sees_what_another_has_not_committed(store: TableStore) -> None:
+    records = grow(store, 10)
+    doomed = numbered(2_000, 10, records[-1].hash)
+    doomed[-1] = Record(2_010, None, b"the database refuses it")  # type: ignore[arg-type]
     stop = threading.Event()
-    seen: list[int] = []
+    seen = set()
 
-    def read() -> None:
+    def look() -> None:
         while not stop.is_set():
-            seen.append(len(everything(store, 1_000, 2_000)))
+            seen.add((store.last()[0], len(everything(store))))
 
-    reader = threading.Thread(target=read)
+    reader = threading.Thread(target=look)
     reader.start()
-    for _ in range(30):
-        grow(store, 10)
+    for _ in range(20):
+        with pytest.raises(StoreFailed):
+            store.append(doomed)
     stop.set()
     reader.join()
-    assert set(seen) == {1_000}
-    assert store.last()[0] == 2_300
+    assert seen == {(10, 10)}
+    assert grow(store, 1)[0].seq == 11
 
 
 def test_a_store_is_created_over_an_empty_one_and_not_over_records(

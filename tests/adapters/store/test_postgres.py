@@ -126,23 +126,44 @@ def test_a_schema_that_is_not_there_or_not_ours_is_refused(postgres: str, addres
 # --- who may not ----------------------------------------------------------------------------------
 
 
-def test_a_role_without_rights_is_told_what_it_lacks(postgres: str, store: PostgresStore) -> None:
-    name = store._address.schema
+# What docs/stores.md grants a writer: no right to change or delete a record is among it.
+WRITES = """
+GRANT USAGE ON SCHEMA {name} TO clerk;
+GRANT SELECT ON ALL TABLES IN SCHEMA {name} TO clerk;
+GRANT INSERT ON {name}.records, {name}.snapshots, {name}.snapshot_parts TO clerk;
+GRANT DELETE ON {name}.snapshots, {name}.snapshot_parts TO clerk;
+GRANT UPDATE ON {name}.writer TO clerk;
+"""
+
+
+def test_a_role_reads_and_writes_with_the_rights_the_handbook_lists(
+    postgres: str, store: PostgresStore
+) -> None:
+    records, name = grow(store, 1), store._address.schema
+    store.close()
+    clerk = postgres.replace("//postgres:", "//clerk:") + f"&schema={name}"
     with outside(postgres) as server:
-        server.execute("DROP ROLE IF EXISTS clerk")
         server.execute("CREATE ROLE clerk LOGIN")
-        clerk = postgres.replace("//postgres:", "//clerk:") + f"&schema={name}"
-        with pytest.raises(StoreFailed, match=r"permission denied.*grant the role"):
-            open_store(clerk, writer=False)
-        server.execute(f"GRANT USAGE ON SCHEMA {name} TO clerk")
-        server.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {name} TO clerk")
-        reader = open_store(clerk, writer=False)
-        assert everything(reader) == []
-        reader.close()
-        store.close()
-        with pytest.raises(StoreFailed, match=r"permission denied.*grant the role"):
-            open_store(clerk, writer=True)
-        server.execute("DROP OWNED BY clerk; DROP ROLE clerk")
+        try:
+            with pytest.raises(StoreFailed, match=r"permission denied.*grant the role"):
+                open_store(clerk, writer=False)
+            reads, writes = WRITES[: WRITES.index("GRANT INSERT")], WRITES
+            server.execute(reads.format(name=name))
+            reader = open_store(clerk, writer=False)
+            assert everything(reader) == records
+            reader.close()
+            with pytest.raises(StoreFailed, match=r"permission denied.*grant the role"):
+                open_store(clerk, writer=True)
+            server.execute(writes.format(name=name))
+            writer = open_store(clerk, writer=True)
+            grow(writer, 2)
+            writer.save_snapshot(1, records[0].hash, b"s" * 32, [b"part"])
+            writer.drop_snapshots(0)
+            with pytest.raises(StoreFailed, match="permission denied for table records"):
+                writer._run("DELETE FROM records")
+            writer.close()
+        finally:
+            server.execute("DROP OWNED BY clerk; DROP ROLE clerk")
 
 
 SECRET = "hun/ter2@:?#"
