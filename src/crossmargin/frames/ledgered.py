@@ -10,7 +10,7 @@ Spec   docs/spec/10-ledger.md, 10.10; docs/spec/01-what-exists.md 1.1
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -34,6 +34,8 @@ _MONEY = 10.0**MONEY_DECIMALS
 # A contract unit times an index unit, as the ratio of due funding to settlement units.
 _DUE = 10.0 ** (CONTRACT_DECIMALS + 18)
 assert INDEX_ONE == 10**18
+# A plain number: a member of an enum is looked up and compared ten times as slowly.
+MIRROR = int(Status.MIRROR)
 
 
 class _Contract(NamedTuple):
@@ -92,7 +94,10 @@ class _Rows:
         self.pools: list[str] = []
         self.n_pools: list[int] = []
         self.terms: list[tuple[int, float, float, float]] = []
-        self.held: list[tuple[int, float, float]] = []
+        # Rows of all pools; within a pool they are put in order by `frame`.
+        self.item: list[int] = []
+        self.quantity: list[float] = []
+        self.entry: list[float] = []
         self.n_held: list[int] = []
         self.orders: list[tuple[int, float, float, bool]] = []
         self.n_orders: list[int] = []
@@ -101,10 +106,10 @@ class _Rows:
         self.names.append(name)
         pools = account.pools
         # What a mirror owes was seen at its venue: our indexes say nothing of it.
-        self.accrues = account.status != Status.MIRROR
+        self.accrues = account.status != MIRROR
         if len(pools) == 1:
             for pool_name, pool in pools.items():
-                self._pool(pool_name, pool, [])
+                self._pool(pool_name, pool, ())
             self.n_pools.append(1)
             return
         first, *rest = pools.items()
@@ -112,70 +117,83 @@ class _Rows:
         self._pool(*first, merged)
         own = [(n, pool) for n, pool in rest if pool.draw_limit is not None]
         for pool_name, pool in own:
-            self._pool(pool_name, pool, [])
+            self._pool(pool_name, pool, ())
         self.n_pools.append(1 + len(own))
 
-    def _pool(self, name: str, pool: PoolState, merged: list[PoolState]) -> None:
+    def _pool(self, name: str, pool: PoolState, merged: Sequence[PoolState]) -> None:
         self.pools.append(name)
         limit = np.inf if pool.draw_limit is None else pool.draw_limit / _MONEY
         code = self.items.methods[pool.method]
         self.terms.append((code, limit, pool.drawn / _MONEY, pool.last_draw / _MONEY))
-        before, placed = len(self.held), len(self.orders)
-        together: dict[str, float] = {}
-        for part in (pool, *merged):
-            self._balances(part, together)
-            for instrument, held in part.positions.items():
-                contract = self.items.contracts[instrument]
-                index = self.book.head.funding.get(instrument, 0)
-                if index != held.funding_index and self.accrues:
-                    due = held.contracts * (index - held.funding_index) / _DUE
-                    settle = contract.settle
-                    together[settle] = together.get(settle, 0.0) - due
-                self.held.append(
-                    _position(contract, held.contracts, held.cost, self._unit(contract.settle))
-                )
+        before, placed = len(self.item), len(self.orders)
+        due: dict[str, float] = {}
+        for part in (pool, *merged) if merged else (pool,):
+            if part.positions:
+                self._positions(part, due)
             for order in part.orders.values():
                 row = self.items.contracts[order.instrument].row
                 self.orders.append(
                     (row, order.contracts / _CONTRACT, float(order.limit_price), order.reduce_only)
                 )
-        for asset, amount in together.items():
-            row, unit = self.items.assets[asset]
+        assets = self.items.assets
+        for asset, amount in self._balances(pool, merged, due).items():
             if amount:
-                self.held.append((row, amount / unit, np.nan))
-        self.held[before:] = sorted(self.held[before:], key=_row)
-        self.n_held.append(len(self.held) - before)
+                row, unit = assets[asset]
+                self.item.append(row)
+                self.quantity.append(amount / unit)
+                self.entry.append(np.nan)
+        self.n_held.append(len(self.item) - before)
         self.n_orders.append(len(self.orders) - placed)
 
-    def _balances(self, pool: PoolState, together: dict[str, float]) -> None:
-        """Add a pool's balances in smallest units, a debt with the interest due on it."""
-        if not together and not pool.debt_index:
-            together.update(pool.balances)
-            return
-        for asset, amount in pool.balances.items():
-            grown: float = amount
-            if amount < 0:
-                index = self.book.lent(asset).index
-                own = pool.debt_index.get(asset, index)
-                if own != index:
-                    grown = amount * index / own
-            together[asset] = together.get(asset, 0.0) + grown
+    def _positions(self, pool: PoolState, due: dict[str, float]) -> None:
+        """Add a pool's positions, and to `due` what funding will take off their asset."""
+        items, funding = self.items, self.book.head.funding
+        for instrument, held in pool.positions.items():
+            contract = items.contracts[instrument]
+            settle = contract.settle
+            index = funding.get(instrument, 0)
+            if index != held.funding_index and self.accrues:
+                owed = held.contracts * (index - held.funding_index) / _DUE
+                due[settle] = due.get(settle, 0.0) + owed
+            quantity = held.contracts / _CONTRACT
+            self.item.append(contract.row)
+            self.quantity.append(quantity)
+            self.entry.append(_entry(contract, quantity, held.cost, items.assets[settle][1]))
 
-    def _unit(self, asset: str) -> float:
-        return self.items.assets[asset][1]
+    def _balances(
+        self, pool: PoolState, merged: Sequence[PoolState], due: dict[str, float]
+    ) -> Mapping[str, float]:
+        """Return balances in smallest units: parts together, with what is due on them."""
+        if not (merged or due or pool.debt_index):
+            return pool.balances
+        together: dict[str, float] = {}
+        for part in (pool, *merged):
+            for asset, amount in part.balances.items():
+                grown: float = amount
+                if amount < 0:
+                    index = self.book.lent(asset).index
+                    own = part.debt_index.get(asset, index)
+                    if own != index:
+                        grown = amount * index / own
+                together[asset] = together.get(asset, 0) + grown
+        for asset, owed in due.items():
+            together[asset] = together.get(asset, 0) - owed
+        return together
 
     def frame(self) -> BookFrame:
         code, limit, drawn, last = (np.array(c) for c in zip(*self.terms, strict=True))
-        held = np.array(self.held, np.float64).reshape(len(self.held), 3)
+        item = np.array(self.item, np.int32)
+        # By pool, then by item row; equal ones stay as they came.
+        order = np.lexsort((item, np.repeat(np.arange(len(self.pools)), self.n_held)))
         orders = np.array(self.orders, np.float64).reshape(len(self.orders), 4)
-        methods = self.items.methods
         return BookFrame(
             account_names=self.names, pool_names=self.pools, account_starts=_starts(self.n_pools),
-            method=code.astype(np.int8), method_names=tuple(methods),
+            method=code.astype(np.int8), method_names=tuple(self.items.methods),
             draw_limit=limit, drawn=drawn, last_draw=last,
             set_aside=np.zeros(len(self.pools), np.bool_), pool_starts=_starts(self.n_held),
-            item=held[:, 0].astype(np.int32), quantity=np.ascontiguousarray(held[:, 1]),
-            entry_price=np.ascontiguousarray(held[:, 2]), order_starts=_starts(self.n_orders),
+            item=item[order], quantity=np.array(self.quantity, np.float64)[order],
+            entry_price=np.array(self.entry, np.float64)[order],
+            order_starts=_starts(self.n_orders),
             order_item=orders[:, 0].astype(np.int32),
             order_quantity=np.ascontiguousarray(orders[:, 1]),
             order_limit=np.ascontiguousarray(orders[:, 2]),
@@ -183,23 +201,14 @@ class _Rows:
         )  # fmt: skip
 
 
-def _row(held: tuple[int, float, float]) -> int:
-    return held[0]
-
-
-def _position(
-    contract: _Contract, contracts: int, cost: int, unit: float
-) -> tuple[int, float, float]:
-    """Return (row, quantity, entry price): the entry at which cost + worth is 0."""
-    quantity = contracts / _CONTRACT
+def _entry(contract: _Contract, quantity: float, cost: int, unit: float) -> float:
+    """Return the entry price at which cost + worth is 0; NaN where there is none."""
     if not contract.has_entry:
-        return contract.row, quantity, np.nan
+        return np.nan
     if contract.inverse:
         # Worth nothing at entry, as dust is after rounding: 1 / entry is 0.
-        entry = quantity * contract.size * unit / cost if cost else np.inf
-    else:
-        entry = -cost / unit / (quantity * contract.size)
-    return contract.row, quantity, entry
+        return quantity * contract.size * unit / cost if cost else np.inf
+    return -cost / unit / (quantity * contract.size)
 
 
 def _starts(sizes: list[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
