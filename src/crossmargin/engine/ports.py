@@ -38,7 +38,11 @@ class Store(Protocol):
     """Where a journal lives. Every method raises StoreFailed when the medium does.
 
     A store is opened for reading by anyone, for writing by the one holder of the lease; a second
-    writer is refused with StoreBusy, and a writer that lost its lease gets StoreConflict.
+    writer is refused with StoreBusy, and a writer that was replaced gets StoreConflict.
+
+    A write that raised left nothing behind, with one exception: where the connection or the disk
+    was lost while it was being kept, nobody can tell. Such a store refuses every later call; its
+    owner opens it again and looks at `last`. Threads may share a store: calls take turns.
     """
 
     def last(self) -> tuple[int, bytes]:
@@ -56,7 +60,11 @@ class Store(Protocol):
     def save_snapshot(
         self, seq: int, chain: bytes, state_hash: bytes, parts: Iterable[bytes]
     ) -> None:
-        """Keep a state beside the journal; it is visible only when it is whole."""
+        """Keep a state beside the journal; it is visible only when it is whole.
+
+        chain is the hash of record seq; a store that holds another there raises StoreConflict. A
+        second state of the same record takes the place of the first.
+        """
         ...
 
     def snapshots(self) -> list[SnapshotHead]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -181,6 +183,34 @@ def test_a_backup_of_a_newer_format_is_refused(saved: tuple[Path, list[Record]])
     resealed(path, {"crossmargin_backup": 2, "last_seq": 10, "last_hash": "00"})
     with pytest.raises(FileUnreadable, match="found 'format 2', must be format 1"):
         verify(path)
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [b"", b"\x00" * 7, b"\x00\x00\x00\x04\x00\x00\x00\x09junk", copies._BLOCK.pack(2**32 - 1, 9)],
+    ids=["none", "cut", "junk", "longer_than_the_file"],
+)
+def test_blocks_that_were_never_a_backup_are_refused(
+    saved: tuple[Path, list[Record]], tmp_path: Path, blocks: bytes
+) -> None:
+    path, _ = saved
+    head = path.read_bytes().partition(b"\n")[0]
+    path.write_bytes(head + b"\n" + blocks + bytes(32))
+    resealed(path)
+    with pytest.raises(FileUnreadable, match="blocks that cannot be read"):
+        restore(path, tmp_path / "copy.db")
+
+
+def test_the_handbook_reads_a_backup_without_this_package(
+    saved: tuple[Path, list[Record]], tmp_path: Path
+) -> None:
+    path, records = saved
+    handbook = Path(__file__).resolve().parents[3] / "docs" / "stores.md"
+    program = handbook.read_text().partition("```python\n")[2].partition("```")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, check=True
+    )
+    assert done.stdout.splitlines() == [b"%d %r" % (one.seq, one.body) for one in records]
 
 
 def forged(path: Path, records: list[Record]) -> None:

@@ -32,9 +32,8 @@ Progress = Callable[[int, int], None]
 """Called with (records done, records in all), again and again."""
 
 FORMAT = 1
-# A head is a line, and a block is a batch of `read`: more than this was not written by us.
+# A head is a short line; more was not written by us.
 HEAD_BYTES_MAX = 4_096
-BLOCK_BYTES_MAX = 256 * 1024 * 1024
 _BLOCK = struct.Struct(">II")  # bytes packed, bytes unpacked; 0, 0 after the last block
 _RECORD = struct.Struct(">Q32sI")  # seq, hash, bytes of the body that follows
 _DIGEST_BYTES = 32
@@ -230,15 +229,23 @@ def _packed(batch: list[Record]) -> bytes:
 
 
 def _batches(path: Path) -> Iterator[list[Record]]:
-    """Yield the records of a verified file."""
+    """Yield the records of a verified file, a block at a time."""
     codec = _codec()
     with _readable(path) as file:
         _head(file, path)
-        while True:
-            n_packed, n_raw = _BLOCK.unpack(file.read(_BLOCK.size))
-            if not n_raw:
-                return
-            yield list(_records(codec.decompress(file.read(n_packed), n_raw, asbytes=True)))
+        try:
+            while True:
+                n_packed, n_raw = _BLOCK.unpack(file.read(_BLOCK.size))
+                if not n_raw:
+                    return
+                raw = codec.decompress(file.read(n_packed), n_raw, asbytes=True)
+                yield list(_records(raw))
+        except (struct.error, ValueError, OSError):
+            # The digest agrees, so that nobody but the author of the file put this there.
+            raise FileUnreadable(
+                str(path), "blocks that cannot be read", "be as `backup` writes it",
+                "take another backup",
+            ) from None  # fmt: skip
 
 
 def _records(raw: bytes) -> Iterator[Record]:
