@@ -267,6 +267,10 @@ class Book:
             found = self.lending[asset] = LendingState()
         return found
 
+    def settle(self, instrument: str, price: str) -> None:
+        """Fix the price an expired instrument ends at."""
+        self.head.settled[instrument] = price
+
     def balance(self, account: str, pool: str, asset: str) -> int:
         """Return a balance in smallest units, 0 where nothing stands."""
         found = self.find(account)
@@ -322,6 +326,11 @@ class Fork(Book):
             found = LendingState(below.debt, below.supplied, below.index, below.stamped_ns)
             self.lending[asset] = found
         return found
+
+    def settle(self, instrument: str, price: str) -> None:
+        """Fix a price here: the base's head is left as it is."""
+        settled = {**self.head.settled, instrument: price}
+        self.head = msgspec.structs.replace(self.head, settled=settled)
 
     def balance(self, account: str, pool: str, asset: str) -> int:
         """Return a balance as it stands here."""

@@ -20,7 +20,7 @@ from crossmargin.base.arrays import F64
 from crossmargin.base.fixed import scale_down
 from crossmargin.domain.book import MONEY_DECIMALS, AccountState, Book, LendingState
 from crossmargin.engine.market import Setting
-from crossmargin.engine.replies import Rejected, Rejection
+from crossmargin.engine.replies import Rejected, Rejection, first_of
 from crossmargin.engine.workspace import MarginAsk, Workspace
 from crossmargin.frames.book import BookFrame
 from crossmargin.frames.compile import to_smallest_units
@@ -28,9 +28,6 @@ from crossmargin.frames.ledgered import book_frame
 from crossmargin.inquiry.amounts import free_to_withdraw, new_risk_buffer
 from crossmargin.inquiry.desk import desk_for
 from crossmargin.ledger import exactly
-
-# Reasons in the order they are tested.
-ORDER = {reason: place for place, reason in enumerate(Rejection)}
 
 
 class Pressure:
@@ -77,7 +74,7 @@ def refuse_totals(work: Workspace, base: Book, pressure: Pressure) -> Rejected |
 
 def _refuse_loans(work: Workspace, base: Book, pressure: Pressure) -> Rejected | None:
     """Return the refusal of the first reason, of all assets whose debt rises."""
-    found: list[Rejected] = []
+    found: Rejected | None = None
     for asset, asked in work.borrows.items():
         more, less = pressure.on(asset)
         after, before = work.book.lent(asset), base.lent(asset)
@@ -88,8 +85,9 @@ def _refuse_loans(work: Workspace, base: Book, pressure: Pressure) -> Rejected |
         if reason is not None:
             free = _cap_units(asset, work.setting) - before.debt
             is_cap = reason == Rejection.BORROW_CAP
-            found.append(Rejected(reason, asked, max(0, free) if is_cap else None, asset))
-    return min(found, key=lambda refused: ORDER[refused.reason], default=None)
+            refused = Rejected(reason, asked, max(0, free) if is_cap else None, asset)
+            found = first_of(found, refused)
+    return found
 
 
 def _cap_units(asset: str, setting: Setting) -> int:
@@ -143,12 +141,11 @@ def refuse_margins(works: Sequence[Workspace], base: Book) -> list[Rejected | No
     before = _buffers([(rows[n].account, rows[n].pool, base) for n in short], base, setting)
     for place, n in enumerate(short):
         row = rows[n]
-        if answers[row.work] is not None:
-            continue
         was, now = float(before[place]), float(after[n])
         if not row.ask.strict and now >= was:
             continue
-        answers[row.work] = _refusal(row, was, now, base, setting)
+        refused = _refusal(row, was, now, base, setting)
+        answers[row.work] = first_of(answers[row.work], refused)
     return answers
 
 
@@ -175,7 +172,8 @@ def _buffers(asked: Sequence[Asked], base: Book, setting: Setting) -> F64:
     plain = frame.n_pools == frame.n_accounts
     for n, (account, pool, book) in enumerate(asked):
         place = accounts.get((id(book), account))
-        if place is None:
+        # A pool that was opened since stood nowhere before: not where the shared pool stood.
+        if place is None or pool not in place[1].pools:
             rows[n], known[n] = 0, False
         else:
             rows[n] = place[0] if plain else _row(frame, place[0], pool)

@@ -22,7 +22,7 @@ from crossmargin.engine import losses, mirrors, money, trading, world
 from crossmargin.engine.checks import Pressure, refuse_balances, refuse_margins, refuse_totals
 from crossmargin.engine.commands import WORLD, AnyCommand, Command
 from crossmargin.engine.market import Setting
-from crossmargin.engine.replies import Accepted, Rejected, Rejection
+from crossmargin.engine.replies import Accepted, Rejected, Rejection, first_of
 from crossmargin.engine.workspace import Refused, Workspace, is_id
 from crossmargin.ledger.events import Event
 
@@ -154,7 +154,7 @@ class _Wave:
         answers: list[Outcome] = []
         for found, print_ in zip(self.found, self.prints, strict=True):
             if isinstance(found, Workspace):
-                refused = next(refusals)
+                refused = first_of(found.late, next(refusals))
                 answers.append(refused or Decided(tuple(found.events), print_))
             else:
                 answers.append(found)
@@ -187,7 +187,8 @@ def envelope(command: AnyCommand, book: Book, now_ns: int) -> Rejected | Accepte
 
 
 def _is_batch(batch: c.Batch) -> bool:
-    return 0 < len(batch.commands) <= BATCH_MAX and not any(one.key for one in batch.commands)
+    inner = batch.commands
+    return 0 < len(inner) <= BATCH_MAX and all(type(o) in DRAFTS and not o.key for o in inner)
 
 
 def fingerprint(command: Command) -> str:

@@ -31,7 +31,10 @@ from crossmargin.engine.replies import Rejection
 from crossmargin.engine.trading import (
     ask_borrows,
     check_fee,
+    check_open,
+    check_order,
     check_side,
+    filled_order,
     owed_before,
     paid_in,
     reduces,
@@ -55,18 +58,18 @@ class Standing(NamedTuple):
     shared_equity: float
 
 
-def standing(account: str, pool: str, work: Workspace) -> Standing:
-    """Return where a pool stands, or refuse it as unpriced."""
+def standing(account: str, pool: str, work: Workspace) -> Standing | None:
+    """Return where a pool stands; None where it cannot be known."""
     found, setting = work.book.find(account), work.setting
     assert found is not None
     if setting.market is None or setting.items is None:
-        refuse(Rejection.POOL_UNPRICED, account)
+        return None
     frame = book_frame([(account, found)], work.book, setting.items)
     answer = assess(frame, setting.market, threads=1)
     names = list(frame.pool_names)
     row = names.index(pool) if pool in names else 0  # a merged bucket is the shared pool
     if not np.isfinite(answer.equity[row]) or answer.verdict[row] == Verdict.UNPRICED:
-        refuse(Rejection.POOL_UNPRICED, f"{account}/{pool}")
+        return None
     return Standing(
         int(answer.verdict[row]), float(answer.equity[row]), float(answer.buffer_mm[row]),
         float(answer.equity[0]),
@@ -75,58 +78,80 @@ def standing(account: str, pool: str, work: Workspace) -> Standing:
 
 def liquidate(command: c.Liquidate, work: Workspace) -> None:
     """Sell out part of a pool under water; each step must help it."""
-    name, own = command.instrument, (command.account, command.pool)
+    trade = _forced_trade(command, work)
+    own, side = (command.account, command.pool), command.counterparty
+    other, name = (side.account, side.pool), trade.instrument
+    signed = trade.contracts if command.buys else -trade.contracts
+    if trade.terms.kind == "spot":
+        _check_spot(trade, command.buys, own, work)
+    elif not reduces(name, signed, Side(*own), work):
+        refuse(Rejection.NOT_REDUCING, name)
+    before = standing(*own, work)
+    fills = (filled_order(side, -signed, name, work),) if side.order else ()
+    postings, moves = rows_of(trade, work)
+    asset = paid_in(trade.terms)
+    postings += fee_postings(other, asset, side.fee)
+    postings += fee_postings(own, asset, command.penalty, INSURANCE + command.tier)
+    work.ask_margin(*other)
+    outside = Side(OUTSIDE)
+    owed = owed_before(trade.terms, (outside, side) if command.buys else (side, outside), work)
+    work.emit(e.LiquidationFilled(*own, name, command.price, tuple(postings), tuple(moves), fills))
+    ask_borrows(owed, work)
+    _judge_step(before, standing(*own, work), name, work)
+
+
+def _forced_trade(command: c.Liquidate, work: Workspace) -> Trade:
+    """Return the trade of a forced sale with accruals settled, or refuse its names and numbers."""
+    name, own, side = command.instrument, (command.account, command.pool), command.counterparty
     held = work.pool(*own, frozen_may=True)
     terms = work.traded(name)
     _check_tier(command.tier, work)
-    check_side(command.counterparty, work)
-    other = (command.counterparty.account, command.counterparty.pool)
+    check_side(side, work)
+    check_order(side, -1 if command.buys else 1, name, work)
+    other = (side.account, side.pool)
     if own == other:
         refuse(Rejection.SAME_POOL, command.pool)
     contracts = amount_of(command.contracts, "contracts")
     if command.penalty < 0:
         refuse(Rejection.AMOUNT_NOT_POSITIVE, "penalty", command.penalty)
     check_fee(command.penalty)
-    check_fee(command.counterparty.fee)
+    check_fee(side.fee)
     at = price_of(command.price)
+    if side.order:
+        check_open(side, contracts, work)
     if held.orders:
         refuse(Rejection.ORDERS_OPEN, command.pool, len(held.orders), 0)
     for pool in (own, other):
         if pool[0][0] != SYSTEM:
             work.accrue(*pool)
     buyer, seller = (own, other) if command.buys else (other, own)
-    trade = Trade(name, terms, contracts, at, buyer, seller)
-    if terms.kind == "spot":
-        _check_spot(trade, command.buys, own, work)
-    elif not reduces(name, contracts if command.buys else -contracts, Side(*own), work):
-        refuse(Rejection.NOT_REDUCING, name)
-    before = standing(*own, work)
-    if before.verdict not in (Verdict.LIQUIDATABLE, Verdict.BANKRUPT):
-        refuse(Rejection.NOT_LIQUIDATABLE, Verdict(before.verdict).name)
-    postings, moves = rows_of(trade, work)
-    postings += fee_postings(other, paid_in(terms), command.counterparty.fee)
-    postings += fee_postings(own, paid_in(terms), command.penalty, INSURANCE + command.tier)
-    work.ask_margin(*other)
-    outside = Side(OUTSIDE)
-    ends = (outside, command.counterparty) if command.buys else (command.counterparty, outside)
-    owed = owed_before(terms, ends, work)
-    work.emit(e.LiquidationFilled(*own, name, command.price, tuple(postings), tuple(moves)))
-    ask_borrows(owed, work)
-    if not standing(*own, work).buffer_mm > before.buffer_mm:
-        refuse(Rejection.NOT_RAISING, name)
+    return Trade(name, terms, contracts, at, buyer, seller)
+
+
+def _judge_step(
+    before: Standing | None, after: Standing | None, name: str, work: Workspace
+) -> None:
+    """Refuse a forced step on a pool that need not be sold out, or one that does not help it."""
+    if before is None or after is None:
+        work.refuse_late(Rejection.POOL_UNPRICED, name)
+    elif before.verdict not in (Verdict.LIQUIDATABLE, Verdict.BANKRUPT):
+        work.refuse_late(Rejection.NOT_LIQUIDATABLE, Verdict(before.verdict).name)
+    elif not after.buffer_mm > before.buffer_mm:
+        work.refuse_late(Rejection.NOT_RAISING, name)
 
 
 def _check_spot(trade: Trade, buys: bool, own: tuple[str, str], work: Workspace) -> None:
-    """Refuse a forced spot trade of more than the pool holds, or owes where it buys."""
+    """Refuse a forced sale of what a pool does not hold, or purchase of what it does not owe."""
     base = trade.terms.underlying
     num, den = exactly.base_units(trade.terms, trade.contracts, work.setting.decimals[base])
     units = scale_up(num, 1, den)
     balance = work.book.balance(*own, base)
-    if buys:
-        if -balance < units:
-            refuse(Rejection.NOT_REDUCING, base, units, max(0, -balance))
-    elif balance < units:
-        refuse(Rejection.NOT_REDUCING, base, units, max(0, balance))
+    if buys and -balance < units:
+        refuse(Rejection.NOT_REDUCING, base, units, max(0, -balance))
+    if not buys:
+        if balance <= 0:
+            refuse(Rejection.NOT_REDUCING, base, units, 0)
+        work.ask_balance(*own, base, units)
 
 
 def _check_tier(tier: str, work: Workspace) -> None:
@@ -146,16 +171,18 @@ def draw(command: c.Draw, work: Workspace) -> None:
     work.accrue(account, pool)
     work.accrue(account, SHARED)
     _check_empty(account, pool, work)
-    value = value_of(asset, amount, work, round_down=False)
-    free = _may_draw(account, pool, work)
-    if value > free:
-        refuse(Rejection.DRAW_TOO_LARGE, pool, value, free)
+    exact, free = value_of(asset, amount, work), _may_draw(account, pool, work)
+    value = 0 if exact is None else scale_up(exact[0], 1, exact[1])
+    if exact is None or free is None:
+        work.refuse_late(Rejection.POOL_UNPRICED, f"{account}/{pool}")
+    elif value > free:
+        work.refuse_late(Rejection.DRAW_TOO_LARGE, pool, value, free)
     work.ask_balance(account, SHARED, asset, amount)
     postings = (Posting(account, SHARED, asset, -amount), Posting(account, pool, asset, amount))
     work.emit(e.Drawn(account, pool, value, postings))
 
 
-def _may_draw(account: str, pool: str, work: Workspace) -> int:
+def _may_draw(account: str, pool: str, work: Workspace) -> int | None:
     """Return what a bucket may still draw, t of spec 1.14, 10^-6 numeraire; 0 for other pools."""
     held = work.held(account, pool)
     if pool == SHARED or held.draw_limit is None:
@@ -164,10 +191,19 @@ def _may_draw(account: str, pool: str, work: Workspace) -> int:
     if not left:
         return 0
     now = standing(account, pool, work)
-    if not np.isfinite(now.shared_equity):
-        refuse(Rejection.POOL_UNPRICED, f"{account}/{SHARED}")
+    if now is None or not np.isfinite(now.shared_equity):
+        return None
     most = min(max(0.0, -now.equity), max(0.0, now.shared_equity))
     return min(left, to_smallest_units(most, MONEY_DECIMALS, round_down=True))
+
+
+def _check_drawn(account: str, pool: str, work: Workspace) -> None:
+    """Refuse what comes after a draw while there is a 10^-6 that could be drawn."""
+    free = _may_draw(account, pool, work)
+    if free is None:
+        refuse(Rejection.POOL_UNPRICED, f"{account}/{pool}")
+    if free:
+        refuse(Rejection.DRAW_FIRST, pool, None, free)
 
 
 def _check_empty(account: str, pool: str, work: Workspace) -> None:
@@ -196,8 +232,7 @@ def pay_insurance(command: c.PayInsurance, work: Workspace) -> None:
     amount = amount_of(command.amount)
     work.accrue(account, pool)
     _check_owed(account, pool, asset, amount, work)
-    if free := _may_draw(account, pool, work):
-        refuse(Rejection.DRAW_FIRST, pool, None, free)
+    _check_drawn(account, pool, work)
     fund = INSURANCE + command.tier
     there = max(0, work.book.balance(fund, SHARED, asset))
     if amount > there:
@@ -234,8 +269,11 @@ def deleverage(command: c.Deleverage, work: Workspace) -> None:
             refuse(Rejection.NOT_REDUCING, f"{pool[0]}/{pool[1]}")
     for pool in pools:
         work.accrue(*pool)
-    if not standing(*command.bankrupt, work).equity < 0.0:
-        refuse(Rejection.NOT_BANKRUPT, command.bankrupt[0])
+    before = standing(*command.bankrupt, work)
+    if before is None:
+        work.refuse_late(Rejection.POOL_UNPRICED, "/".join(command.bankrupt))
+    elif not before.equity < 0.0:
+        work.refuse_late(Rejection.NOT_BANKRUPT, command.bankrupt[0])
     buyer, seller = pools if command.bankrupt_buys else (pools[1], pools[0])
     postings, moves = rows_of(Trade(name, terms, contracts, at, buyer, seller), work)
     work.emit(e.Deleveraged(name, command.price, tuple(postings), tuple(moves)))
@@ -252,8 +290,7 @@ def socialise(command: c.Socialise, work: Workspace) -> None:
     amount = amount_of(command.amount)
     work.accrue(account, pool)
     _check_owed(account, pool, asset, amount, work)
-    if free := _may_draw(account, pool, work):
-        refuse(Rejection.DRAW_FIRST, pool, None, free)
+    _check_drawn(account, pool, work)
     assert work.setting.rules is not None
     for tier in work.setting.rules.gain_tiers:
         if (there := work.book.balance(INSURANCE + tier, SHARED, asset)) > 0:

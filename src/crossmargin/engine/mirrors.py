@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from crossmargin.domain.accounts import SHARED
-from crossmargin.domain.book import MONEY_DECIMALS, OUTSIDE, SYSTEM, PoolState, Status
+from crossmargin.domain.book import OUTSIDE, SYSTEM, PoolState, Status
 from crossmargin.engine import commands as c
 from crossmargin.engine.replies import Rejection
 from crossmargin.engine.trading import ORDERS_MAX
@@ -28,24 +28,29 @@ def import_account(command: c.ImportAccount, work: Workspace) -> None:
     """Give a bare pool its opening holdings."""
     own = (command.account, command.pool)
     held = work.pool(*own)
-    _check_seen(command.balances, command.positions, work)
+    if held.balances or held.positions or held.orders:
+        refuse(Rejection.ACCOUNT_NOT_EMPTY, command.account)
+    _check_names(command.balances, command.positions, work)
     for order in command.orders.values():
         work.traded(order.instrument)
     if not all(map(is_id, command.orders)):
         refuse(Rejection.ORDER_NAME_INVALID, command.pool)
     if len(command.orders) > ORDERS_MAX:
         refuse(Rejection.TOO_MANY, "orders", len(command.orders), ORDERS_MAX)
+    _check_numbers(command.balances, command.positions)
     for order in command.orders.values():
         amount_of(abs(order.contracts), "contracts")
         price_of(order.limit_price)
-    limit = held.draw_limit or 0
-    drawn, last = command.drawn, command.last_draw
-    if not 0 <= drawn < 10 ** (18 + MONEY_DECIMALS) or not 0 <= last <= limit:
-        refuse(Rejection.AMOUNT_TOO_LARGE, "draws", max(drawn, last), limit)
-    if held.balances or held.positions or held.orders:
-        refuse(Rejection.ACCOUNT_NOT_EMPTY, command.account)
+    for name, amount, most in (
+        ("drawn", command.drawn, AMOUNT_MAX - 1),
+        ("last_draw", command.last_draw, held.draw_limit or 0),
+    ):
+        if amount < 0:
+            refuse(Rejection.AMOUNT_NOT_POSITIVE, name, amount)
+        if amount > most:
+            refuse(Rejection.AMOUNT_TOO_LARGE, name, None, most)
     postings, moves = _difference(own, held, command.balances, command.positions)
-    work.emit(e.Imported(*own, postings, moves, command.orders, drawn, last))
+    work.emit(e.Imported(*own, postings, moves, command.orders, command.drawn, command.last_draw))
 
 
 def observe(command: c.Observe, work: Workspace) -> None:
@@ -60,7 +65,8 @@ def observe(command: c.Observe, work: Workspace) -> None:
     held = found.pools.get(command.pool)
     if held is None:
         refuse(Rejection.POOL_UNKNOWN, command.pool)
-    _check_seen(command.balances, command.positions, work)
+    _check_names(command.balances, command.positions, work)
+    _check_numbers(command.balances, command.positions)
     own = (command.account, command.pool)
     postings, moves = _difference(own, held, command.balances, command.positions)
     if not postings and not moves:
@@ -72,7 +78,7 @@ Balances = Mapping[str, int]
 Positions = Mapping[str, tuple[int, int]]
 
 
-def _check_seen(balances: Balances, positions: Positions, work: Workspace) -> None:
+def _check_names(balances: Balances, positions: Positions, work: Workspace) -> None:
     for asset in balances:
         work.decimals(asset)
     for name, (_, cost) in positions.items():
@@ -80,9 +86,13 @@ def _check_seen(balances: Balances, positions: Positions, work: Workspace) -> No
         # Spot is held as its assets; what a premium option cost was paid and is no claim.
         if terms.kind == "spot" or (terms.pays_premium and cost):
             refuse(Rejection.INSTRUMENT_KIND, name)
+    n_seen = len(balances) + 2 * len(positions)
+    if n_seen > OBSERVED_MAX:
+        refuse(Rejection.TOO_MANY, "holdings", n_seen, OBSERVED_MAX)
+
+
+def _check_numbers(balances: Balances, positions: Positions) -> None:
     seen = [*balances.values(), *(x for pair in positions.values() for x in pair)]
-    if len(seen) > OBSERVED_MAX:
-        refuse(Rejection.TOO_MANY, "holdings", len(seen), OBSERVED_MAX)
     if any(abs(amount) >= AMOUNT_MAX for amount in seen):
         refuse(Rejection.AMOUNT_TOO_LARGE, "holdings", None, AMOUNT_MAX - 1)
 

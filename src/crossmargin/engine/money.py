@@ -11,6 +11,7 @@ Spec   docs/spec/10-ledger.md, 10.9 to 10.19
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from crossmargin.base.fixed import scale_down, scale_up
 from crossmargin.domain.accounts import SHARED
@@ -18,11 +19,11 @@ from crossmargin.domain.book import INTEREST, MONEY_DECIMALS, OUTSIDE, ROUNDING,
 from crossmargin.engine import commands as c
 from crossmargin.engine.replies import Rejection
 from crossmargin.engine.workspace import AMOUNT_MAX, Workspace, amount_of, is_name, refuse
-from crossmargin.frames.compile import from_smallest_units, to_smallest_units
 from crossmargin.frames.market import asset_prices
 from crossmargin.ledger import events as e
 from crossmargin.ledger import exactly
 from crossmargin.ledger.events import PoolTerms, Posting
+from crossmargin.ledger.exactly import Ratio
 from crossmargin.methods.registry import DEFAULT_METHOD, METHODS
 
 POOLS_MAX = 64
@@ -39,37 +40,35 @@ def open_account(command: c.OpenAccount, work: Workspace) -> None:
     pools = command.pools
     if not any(terms.pool == SHARED for terms in pools):
         pools = (PoolTerms(SHARED, DEFAULT_METHOD), *pools)
-    if len(pools) > POOLS_MAX:
-        refuse(Rejection.TOO_MANY, "pools", len(pools), POOLS_MAX)
-    names = [terms.pool for terms in pools]
-    if len(set(names)) < len(names):
-        refuse(Rejection.POOL_EXISTS, name)
     if pools[0].pool != SHARED:
         refuse(Rejection.POOL_NAME_INVALID, SHARED)
-    for terms in pools:
-        _check_pool(terms)
+    _check_pools(pools, {})
     work.emit(e.AccountOpened(name, pools, command.mirror))
 
 
 def open_pool(command: c.OpenPool, work: Workspace) -> None:
     """Open a bucket beside the shared pool."""
     held = work.account(command.account)
-    terms = command.pool
-    if terms.pool in held.pools:
-        refuse(Rejection.POOL_EXISTS, terms.pool)
-    _check_pool(terms)
-    if len(held.pools) >= POOLS_MAX:
-        refuse(Rejection.TOO_MANY, "pools", len(held.pools) + 1, POOLS_MAX)
-    work.emit(e.PoolOpened(command.account, terms))
+    _check_pools((command.pool,), held.pools)
+    work.emit(e.PoolOpened(command.account, command.pool))
 
 
-def _check_pool(terms: PoolTerms) -> None:
-    if not is_name(terms.pool) or (terms.pool == SHARED and terms.draw_limit is not None):
-        refuse(Rejection.POOL_NAME_INVALID, terms.pool[:80])
-    if terms.method not in METHODS:
-        refuse(Rejection.METHOD_UNKNOWN, terms.method[:80])
-    limit = terms.draw_limit
-    if limit is not None:
+def _check_pools(pools: tuple[PoolTerms, ...], there: Mapping[str, PoolState]) -> None:
+    """Refuse pools that may not be opened beside those that are there."""
+    for terms in pools:
+        if not is_name(terms.pool) or (terms.pool == SHARED and terms.draw_limit is not None):
+            refuse(Rejection.POOL_NAME_INVALID, terms.pool[:80])
+    seen = set(there)
+    for terms in pools:
+        if terms.pool in seen:
+            refuse(Rejection.POOL_EXISTS, terms.pool)
+        seen.add(terms.pool)
+    for terms in pools:
+        if terms.method not in METHODS:
+            refuse(Rejection.METHOD_UNKNOWN, terms.method[:80])
+    if len(seen) > POOLS_MAX:
+        refuse(Rejection.TOO_MANY, "pools", len(seen), POOLS_MAX)
+    for limit in (terms.draw_limit for terms in pools if terms.draw_limit is not None):
         if limit < 0:
             refuse(Rejection.AMOUNT_NOT_POSITIVE, "draw_limit", limit)
         if limit >= AMOUNT_MAX:
@@ -165,7 +164,11 @@ def transfer(command: c.Transfer, work: Workspace) -> None:
     amount = amount_of(command.amount)
     back = 0
     if command.pays_back:
-        back = min(source.drawn, value_of(asset, amount, work, round_down=True))
+        value = value_of(asset, amount, work)
+        if value is None:
+            work.refuse_late(Rejection.POOL_UNPRICED, asset)
+        else:
+            back = min(source.drawn, scale_down(value[0], 1, value[1]))
     work.accrue(account, pool)
     work.accrue(target, command.to_pool)
     work.ask_balance(account, pool, asset, amount)
@@ -174,16 +177,16 @@ def transfer(command: c.Transfer, work: Workspace) -> None:
     work.emit(e.Transferred(ends, back))
 
 
-def value_of(asset: str, amount: int, work: Workspace, round_down: bool) -> int:
-    """Return an amount's value in 10^-6 numeraire, or refuse where it has no price."""
+def value_of(asset: str, amount: int, work: Workspace) -> Ratio | None:
+    """Return what an amount is worth, 10^-6 numeraire, exactly; None where it has no price."""
     market = work.setting.market
     assert work.setting.items is not None
     row, _ = work.setting.items.assets[asset]
     price = float("nan") if market is None else float(asset_prices(market.frame)[row])
     if not math.isfinite(price):
-        refuse(Rejection.POOL_UNPRICED, asset)
-    coins = from_smallest_units(amount, work.setting.decimals[asset])
-    return to_smallest_units(coins * price, MONEY_DECIMALS, round_down)
+        return None
+    num, den = price.as_integer_ratio()
+    return amount * num * 10**MONEY_DECIMALS, den * 10 ** work.setting.decimals[asset]
 
 
 def accrue_yield(command: c.AccrueYield, work: Workspace) -> None:

@@ -94,6 +94,9 @@ class Rejection(StrEnum):
     MARGIN_SHORT = "margin_short"
 
 
+RANK = {reason: place for place, reason in enumerate(Rejection)}
+
+
 class Accepted(msgspec.Struct, frozen=True, tag="accepted", gc=False):
     """It happened, in record `seq`; `repeated` where that was on an earlier call."""
 
@@ -111,3 +114,10 @@ class Rejected(msgspec.Struct, frozen=True, tag="rejected", gc=False):
 
 
 Reply = Accepted | Rejected
+
+
+def first_of(one: Rejected | None, other: Rejected | None) -> Rejected | None:
+    """Return the refusal whose reason stands first in the order; `one` where they are alike."""
+    if one is None or other is None:
+        return one or other
+    return other if RANK[other.reason] < RANK[one.reason] else one

@@ -14,7 +14,15 @@ import numpy as np
 
 from crossmargin.base.fixed import scale_down, scale_up
 from crossmargin.domain.accounts import SHARED
-from crossmargin.domain.book import CLEARING, MONEY_DECIMALS, OUTSIDE, ROUNDING, SYSTEM, Terms
+from crossmargin.domain.book import (
+    CLEARING,
+    MONEY_DECIMALS,
+    OUTSIDE,
+    ROUNDING,
+    SYSTEM,
+    OrderState,
+    Terms,
+)
 from crossmargin.engine import commands as c
 from crossmargin.engine.commands import Side
 from crossmargin.engine.fills import Trade, fee_postings, rows_of
@@ -43,16 +51,16 @@ def fill(command: c.Fill, work: Workspace) -> None:
     sides = (command.buyer, command.seller)
     for side, sign in zip(sides, (1, -1), strict=True):
         check_side(side, work)
-        _check_order(side, sign, command.instrument, work)
+        check_order(side, sign, command.instrument, work)
     pools = [(side.account, side.pool) for side in sides]
     if pools[0] == pools[1]:
         refuse(Rejection.SAME_POOL, command.buyer.account)
     contracts = amount_of(command.contracts, "contracts")
-    at = price_of(command.price)
     for side in sides:
         check_fee(side.fee)
+    at = price_of(command.price)
     orders = [
-        _filled_order(side, sign * contracts, command.instrument, work)
+        filled_order(side, sign * contracts, command.instrument, work)
         for side, sign in zip(sides, (1, -1), strict=True)
         if side.order
     ]
@@ -94,7 +102,7 @@ def check_fee(fee: int) -> None:
         refuse(Rejection.AMOUNT_TOO_LARGE, "fee")
 
 
-def _check_order(side: Side, sign: int, instrument: str, work: Workspace) -> None:
+def check_order(side: Side, sign: int, instrument: str, work: Workspace) -> None:
     """Refuse a named order that is not open on this side of this instrument."""
     if not side.order or side.account == OUTSIDE:
         return
@@ -103,13 +111,20 @@ def _check_order(side: Side, sign: int, instrument: str, work: Workspace) -> Non
         refuse(Rejection.ORDER_UNKNOWN, side.order[:80])
 
 
-def _filled_order(side: Side, contracts: int, instrument: str, work: Workspace) -> OrderFill:
-    order = work.held(side.account, side.pool).orders[side.order]
-    if abs(contracts) > abs(order.contracts):
-        refuse(Rejection.ORDER_OVERFILLED, side.order, abs(contracts), abs(order.contracts))
+def filled_order(side: Side, contracts: int, instrument: str, work: Workspace) -> OrderFill:
+    """Return what a side's order is filled by, or refuse more than it is open for."""
+    order = check_open(side, abs(contracts), work)
     if order.reduce_only and not reduces(instrument, contracts, side, work):
         refuse(Rejection.NOT_REDUCING, side.order)
     return OrderFill(side.account, side.pool, side.order, contracts)
+
+
+def check_open(side: Side, contracts: int, work: Workspace) -> OrderState:
+    """Return the order a side names, or refuse to fill more than is open."""
+    order = work.held(side.account, side.pool).orders[side.order]
+    if contracts > abs(order.contracts):
+        refuse(Rejection.ORDER_OVERFILLED, side.order, contracts, abs(order.contracts))
+    return order
 
 
 def reduces(instrument: str, contracts: int, side: Side, work: Workspace) -> bool:

@@ -28,7 +28,7 @@ from crossmargin.domain.book import (
     Terms,
 )
 from crossmargin.engine.market import Setting
-from crossmargin.engine.replies import Rejected, Rejection
+from crossmargin.engine.replies import Rejected, Rejection, first_of
 from crossmargin.ledger import exactly
 from crossmargin.ledger.apply import apply
 from crossmargin.ledger.events import Event, FundingPaid, InterestCharged, Posting
@@ -66,7 +66,7 @@ class MarginAsk:
 class Workspace:
     """One command, or one linked batch, being worked out."""
 
-    __slots__ = ("balances", "book", "borrows", "cash", "events", "margins", "setting")
+    __slots__ = ("balances", "book", "borrows", "cash", "events", "late", "margins", "setting")
 
     def __init__(self, base: Book, setting: Setting) -> None:
         """Fork the book."""
@@ -77,6 +77,7 @@ class Workspace:
         self.cash: dict[str, int] = {}
         self.borrows: dict[str, int] = {}
         self.margins: dict[tuple[str, str], MarginAsk] = {}
+        self.late: Rejected | None = None
 
     def emit(self, event: Event) -> None:
         """Write an event and let it happen here."""
@@ -188,6 +189,12 @@ class Workspace:
         return (Posting(account, pool, asset, got), Posting(system, SHARED, asset, -got))
 
     # --- asks ----------------------------------------------------------------------------------
+
+    def refuse_late(
+        self, reason: Rejection, where: str = "", asked: int | None = None, free: int | None = None
+    ) -> None:
+        """Refuse the command where nothing that is tested earlier does: go on working it out."""
+        self.late = first_of(self.late, Rejected(reason, asked, free, where))
 
     def ask_margin(self, account: str, pool: str, strict: str = "", asked: int = 0) -> None:
         """Have a user's pool judged at the end; strict names the asset that leaves it."""

@@ -29,9 +29,12 @@ from crossmargin.frames.market import MarketFrame
 from crossmargin.frames.terms import IV_MAX, PRICE_MAX, STATUS
 from crossmargin.ledger import events as e
 from crossmargin.ledger import exactly
+from crossmargin.margin.classes import NUMERAIRE_CLASS
 from crossmargin.margin.lint import correlations_are_psd
 
 SCENARIOS_MAX = 100_000
+# No coin rises a millionfold in a day, and products of larger numbers leave the range of floats.
+MOVE_MAX = 1e6
 
 
 def list_market(command: c.ListMarket, book: Book, setting: Setting) -> e.Event:
@@ -50,6 +53,8 @@ def list_market(command: c.ListMarket, book: Book, setting: Setting) -> e.Event:
         frame, _ = compile_market(tables_of(bare, 1), 1e9, strict=True)
     except CrossmarginError as invalid:
         refuse(Rejection.MARKET_INVALID, str(invalid)[:500])
+    if setting.rules is not None:
+        _check_classes(frame, setting.rules, Rejection.MARKET_INVALID)
     decimals = dict(zip(frame.assets.names, map(int, frame.assets.decimals), strict=True))
     terms = terms_of(frame)
     if old is not None:
@@ -104,9 +109,16 @@ def adopt_rulebook(command: c.AdoptRulebook, book: Book, setting: Setting) -> e.
         refuse(Rejection.RULEBOOK_NOT_YET, rules.effective_from.isoformat())
     if listing is not None:
         frame, _ = compile_market(tables_of(listing, 1), 1e9, strict=False)
-        for stranger in unknown_classes(frame, set(rules.classes)):
-            refuse(Rejection.RULEBOOK_INVALID, stranger.where[:200])
+        _check_classes(frame, rules, Rejection.RULEBOOK_INVALID)
     return e.RulebookAdopted(rules.digest, rules.packed())
+
+
+def _check_classes(frame: MarketFrame, rules: Rulebook, reason: Rejection) -> None:
+    """Refuse a market and rules of which one names a class the other does not know."""
+    if NUMERAIRE_CLASS not in rules.classes:
+        refuse(reason, f"no class {NUMERAIRE_CLASS}, which the numeraire is of")
+    for stranger in unknown_classes(frame, set(rules.classes)):
+        refuse(reason, stranger.where[:200])
 
 
 def adopt_scenarios(command: c.AdoptScenarios, book: Book, setting: Setting) -> e.Event:
@@ -115,7 +127,7 @@ def adopt_scenarios(command: c.AdoptScenarios, book: Book, setting: Setting) -> 
     s, k = len(given.names), len(given.factors)
     sizes = (8 * s * k, 8 * s * k, 8 * s, s * k)
     found = tuple(map(len, (given.factor_moves, given.vol_moves, given.probability, given.flagged)))
-    if not 0 < s <= SCENARIOS_MAX or found != sizes:
+    if not 0 < s <= SCENARIOS_MAX or not k or found != sizes:
         refuse(Rejection.SCENARIOS_INVALID, f"{s} rows of {k} factors, bytes {found}")
     _check_scenarios(given)
     return e.ScenariosAdopted(given)
@@ -124,8 +136,8 @@ def adopt_scenarios(command: c.AdoptScenarios, book: Book, setting: Setting) -> 
 def _check_scenarios(given: Scenarios) -> None:
     for data in (given.factor_moves, given.vol_moves):
         moves = np.frombuffer(data, np.float64)
-        if not (np.isfinite(moves).all() and (moves > -1.0).all()):
-            refuse(Rejection.SCENARIOS_INVALID, "a move that is not finite and > -1")
+        if not ((moves > -1.0) & (moves <= MOVE_MAX)).all():
+            refuse(Rejection.SCENARIOS_INVALID, f"a move that is not in (-1, {MOVE_MAX:g}]")
     probability = np.frombuffer(given.probability, np.float64)
     if not ((probability >= 0.0).all() and abs(probability.sum() - 1.0) < 1e-9):
         refuse(Rejection.SCENARIOS_INVALID, "probabilities that do not sum to 1")

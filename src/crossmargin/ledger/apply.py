@@ -156,7 +156,7 @@ def _transferred(event: e.Transferred, book: Book) -> None:
         book.own(source.account).pools[source.pool].drawn -= event.paid_back
 
 
-def _filled(event: e.Filled, book: Book) -> None:
+def _filled(event: e.Filled | e.LiquidationFilled, book: Book) -> None:
     for fill in event.orders:
         orders = book.own(fill.account).pools[fill.pool].orders
         order = orders[fill.order]
@@ -188,7 +188,7 @@ def _drawn(event: e.Drawn, book: Book) -> None:
 
 
 def _settled(event: e.Settled, book: Book) -> None:
-    book.head.settled[event.instrument] = event.price
+    book.settle(event.instrument, event.price)
 
 
 def _funding_indexed(event: e.FundingIndexed, book: Book) -> None:
@@ -226,7 +226,8 @@ ALSO: dict[type, Callable[[Any, Book], None]] = {
     e.AccountOpened: _opened, e.PoolOpened: _pool_opened, e.StatusSet: _status,
     e.MarketListed: _listed, e.RulebookAdopted: _rules, e.ScenariosAdopted: _scenarios,
     e.PricesAccepted: _prices, e.VenueTotalsAdopted: _totals, e.Transferred: _transferred,
-    e.Filled: _filled, e.OrderPlaced: _placed, e.OrderCancelled: _cancelled,
+    e.Filled: _filled, e.LiquidationFilled: _filled,
+    e.OrderPlaced: _placed, e.OrderCancelled: _cancelled,
     e.DrawReserved: _reserved, e.Drawn: _drawn, e.Settled: _settled,
     e.FundingIndexed: _funding_indexed, e.FundingPaid: _funding_paid,
     e.InterestIndexed: _interest_indexed, e.InterestCharged: _interest_charged,

@@ -236,6 +236,7 @@ class LiquidationFilled(Event, frozen=True):
     price: str
     postings: tuple[Posting, ...]
     moves: tuple[Move, ...]
+    orders: tuple[OrderFill, ...] = ()
 
 
 class Drawn(Event, frozen=True):
