@@ -140,7 +140,7 @@ def listing(**changed: Any) -> c.ListMarket:
         ),
         "instruments": tuple(_listed(row) for row in INSTRUMENTS),
     }
-    return c.ListMarket(numeraire="USD", source="by hand", **{**tables, **changed})
+    return c.ListMarket(**{"numeraire": "USD", "source": "by hand", **tables, **changed})
 
 
 def _listed(row: dict[str, Any]) -> dict[str, Any]:

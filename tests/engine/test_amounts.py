@@ -11,7 +11,21 @@ import pytest
 
 from crossmargin.engine import commands as c
 from engine.small import (
-    BTC, CT, ETH, SECOND, SOON, TOK, USD, USDC, WEI, Side, Venue, account, holding, trade, venue,
+    BTC,
+    CT,
+    ETH,
+    SECOND,
+    SOON,
+    TOK,
+    USD,
+    USDC,
+    WEI,
+    Side,
+    Venue,
+    account,
+    holding,
+    trade,
+    venue,
 )  # fmt: skip
 from engine.tally import assert_entries_balance, assert_sound, entries
 
