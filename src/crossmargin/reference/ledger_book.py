@@ -32,12 +32,17 @@ Row = dict[str, Any]
 
 
 class Refused(Exception):
-    """A command is refused. Facts: an integer, or None where the specification names none."""
+    """A command is refused. Facts: an integer, or None where the specification names none.
 
-    def __init__(self, reason: str, asked: int | None = None, free: int | None = None) -> None:
+    within  how far from a fact of the margin's another's floats may lie
+    """
+
+    def __init__(
+        self, reason: str, asked: int | None = None, free: int | None = None, within: int = 0
+    ) -> None:
         """Carry the reason and what it is measured by."""
         super().__init__(reason, asked, free)
-        self.reason, self.asked, self.free = reason, asked, free
+        self.reason, self.asked, self.free, self.within = reason, asked, free, within
 
 
 @dataclass

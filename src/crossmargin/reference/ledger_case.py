@@ -29,7 +29,7 @@ from crossmargin.reference.ledger_book import (
     Pool,
     Refused,
 )
-from crossmargin.reference.ledger_margin import Allowance, Desk, Standing
+from crossmargin.reference.ledger_margin import NEAR, Allowance, Desk, Standing
 from crossmargin.reference.ledger_sums import (
     decimal,
     down,
@@ -47,7 +47,8 @@ HOLDERS_MAX = 1_000
 # The reasons that wait for the final state, in the order in which they are given.
 AFTERWARDS = (
     "balance_short", "cash_short", "borrow_not_offered", "borrow_cap", "utilisation",
-    "pool_unpriced", "margin_short",
+    "pool_unpriced", "not_liquidatable", "not_bankrupt", "draw_too_large", "not_raising",
+    "margin_short",
 )  # fmt: skip
 Does = Literal["owner", "venue", "observer", "status"]
 Truth = bool | None
@@ -78,6 +79,7 @@ class Case:
     now_ns: int
     in_batch: bool = False
     waiting: list[Callable[[], Iterable[tuple[Truth, Refused]]]] = field(default_factory=list)
+    late: list[tuple[Truth, Refused]] = field(default_factory=list)
     judged: dict[tuple[str, str], Judged] = field(default_factory=dict)
     doubts: list[Doubt] = field(default_factory=list)
     # A withdrawal refused for margin: (account, pool, asset), to try what it says is free.
@@ -99,9 +101,8 @@ class Case:
     def settle(self) -> None:
         """Judge the final state: the first reason of `AFTERWARDS` that does not hold."""
         found = [pair for test in self.waiting for pair in test()]
-        cheap = [pair for pair in found if AFTERWARDS.index(pair[1].reason) < 5]
-        self._first(cheap)
-        rest = [pair for pair in found if pair not in cheap]
+        self._first(found)
+        rest = list(self.late)
         for (account, pool), how in self.judged.items():
             rest += self._margin(account, pool, how)
         self._first(rest)
@@ -297,7 +298,8 @@ def _short(after: Allowance, was: Allowance | None) -> Refused:
         return Refused("margin_short")
     asked, free = (was.value - after.value) * MONEY, was.value * MONEY
     whole = [round(x) if math.isfinite(x) else None for x in (asked, free)]
-    return Refused("margin_short", whole[0], whole[1])
+    within = 2 + round(NEAR * max(after.scale, was.scale, abs(after.value)) * MONEY)
+    return Refused("margin_short", whole[0], whole[1], within)
 
 
 def is_name(text: object) -> bool:

@@ -95,11 +95,7 @@ def liquidate(case: Case, command: Any) -> None:
     book.post(account, pool, paid_in, -command.penalty)
     book.post(fund(command.tier), SHARED, paid_in, command.penalty)
     case.takes_risk(other.account, other.pool)
-    after = case.after(account).maintenance(pool)
-    if after is None:
-        raise Refused("pool_unpriced")
-    raised = sign(after.value - before.value, max(before.scale, after.scale))
-    case.claim(raised, Refused("not_raising"))
+    _helped(case, before, case.after(account).maintenance(pool))
 
 
 def _overfilled(case: Case, side: Any, contracts: int) -> None:
@@ -116,7 +112,9 @@ def _reducing(case: Case, command: Any, signed: int) -> None:
         each = terms.size * unit_of(book.decimals(terms.underlying))
         base = up(Fraction(abs(signed), ONE) * each)
         there = book.cash(*where, terms.underlying)
-        helps = base <= (-there if signed > 0 else there)
+        helps = there > 0 if signed < 0 else base <= -there
+        if signed < 0 and helps:
+            short_of_balance(case, where, terms.underlying, base)
     else:
         found = book.accounts[where[0]].pools[where[1]].positions.get(command.instrument)
         helps = found is not None and found.contracts != 0 and reduces(found.contracts, signed)
@@ -124,14 +122,22 @@ def _reducing(case: Case, command: Any, signed: int) -> None:
         raise Refused("not_reducing")
 
 
-def _in_need(case: Case, account: str, pool: str) -> Allowance:
+def _in_need(case: Case, account: str, pool: str) -> Allowance | None:
     """Its verdict allows a forced sale; return where its maintenance stands before that."""
     standing = case.after(account)
     found = standing.maintenance(pool)
-    if found is None:
-        raise Refused("pool_unpriced")
-    case.claim(standing.liquidatable(pool), Refused("not_liquidatable"))
+    if found is not None:
+        case.late.append((standing.liquidatable(pool), Refused("not_liquidatable")))
     return found
+
+
+def _helped(case: Case, before: Allowance | None, after: Allowance | None) -> None:
+    """What a step does to its maintenance: it rises, or the step is not taken."""
+    if before is None or after is None:
+        case.late.append((False, Refused("pool_unpriced")))
+        return
+    raised = sign(after.value - before.value, max(before.scale, after.scale))
+    case.late.append((raised, Refused("not_raising")))
 
 
 def deleverage(case: Case, command: Any) -> None:
@@ -156,9 +162,10 @@ def deleverage(case: Case, command: Any) -> None:
     bankrupt, counterparty = sides[0][0], sides[1][0]
     standing = case.after(bankrupt.account)
     if not standing.is_priced(bankrupt.pool):
-        raise Refused("pool_unpriced")
-    solvent = sign(standing.of(bankrupt.pool).equity, standing.scale(bankrupt.pool))
-    case.claim(None if solvent is None else not solvent, Refused("not_bankrupt"))
+        case.late.append((False, Refused("pool_unpriced")))
+    else:
+        solvent = sign(standing.of(bankrupt.pool).equity, standing.scale(bankrupt.pool))
+        case.late.append((None if solvent is None else not solvent, Refused("not_bankrupt")))
     both = (bankrupt, counterparty) if way > 0 else (counterparty, bankrupt)
     trade(case, command.instrument, (contracts, price), both)
 
@@ -178,14 +185,17 @@ def draw(case: Case, command: Any) -> None:
     case.accrue(name, SHARED)
     book = case.book
     _empty(book.accounts[name].pools[bucket])
-    worth = up(value_of(case, command.asset, command.amount))
+    exact = value_of(case, command.asset, command.amount)
     standing = case.after(name)
     most = payable(standing, bucket)
-    if most is None:
-        raise Refused("pool_unpriced")
-    near = abs(worth - most) <= 2 + 1e-9 * standing.scale(bucket) * MONEY
-    case.claim(None if near else worth <= most, Refused("draw_too_large", worth, most))
-    short_of_balance(case, name, SHARED, command)
+    worth = 0 if exact is None else up(exact)
+    if exact is None or most is None:
+        case.late.append((False, Refused("pool_unpriced")))
+    else:
+        near = abs(worth - most) <= 2 + 1e-9 * standing.scale(bucket) * MONEY
+        truth = None if near else worth <= most
+        case.late.append((truth, Refused("draw_too_large", worth, most)))
+    short_of_balance(case, (name, SHARED), command.asset, command.amount)
     book.post(name, SHARED, command.asset, -command.amount)
     book.post(name, bucket, command.asset, command.amount)
     book.touch(name).pools[bucket].drawn += worth

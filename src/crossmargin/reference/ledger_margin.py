@@ -102,7 +102,7 @@ class Standing:
         if result.unpriced:
             return None
         own = result.im.margin_balance - result.im.own_requirement
-        quiet = not result.owes and result.im.parts.get("open_orders", 0.0) == 0.0
+        quiet = not result.owes and all(o.reduce_only for o in self.pools[row].orders)
         scale = self.scale(pool)
         if row == 0:
             wanted = math.fsum(self._wanted(i) for i in range(1, len(self.results)))

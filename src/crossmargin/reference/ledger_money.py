@@ -52,6 +52,7 @@ def open_account(case: Case, command: Any) -> None:
         pools[SHARED] = Pool(DEFAULT_METHOD)
     for place, terms in enumerate(listed):
         _pool_name(terms, place)
+    for terms in listed:
         if terms.pool in pools:
             raise Refused("pool_exists")
         pools[terms.pool] = Pool(terms.method, terms.draw_limit)
@@ -71,9 +72,9 @@ def open_pool(case: Case, command: Any) -> None:
     """One more bucket, last in the draw order."""
     account = case.account(command.account, "owner", pays=True)
     terms = command.pool
+    _pool_name(terms, 0)
     if terms.pool in account.pools:
         raise Refused("pool_exists")
-    _pool_name(terms, 1)
     _method(terms)
     if len(account.pools) >= POOLS_MAX:
         raise Refused("too_many", len(account.pools) + 1, POOLS_MAX)
@@ -144,7 +145,7 @@ def owes(case: Case, command: Any) -> None:
 def withdraw(case: Case, command: Any) -> None:
     """Out of what is there, and of what the pool's margin leaves free."""
     _leaves(case, command)
-    short_of_balance(case, command.account, command.pool, command)
+    short_of_balance(case, (command.account, command.pool), command.asset, command.amount)
     _pay(case, (command.account, command.pool), (OUTSIDE, SHARED), command)
     short_of_cash(case, command)
     case.pays_out(command.account, command.pool, command.asset, command.amount)
@@ -184,18 +185,21 @@ def transfer(case: Case, command: Any) -> None:
     if back:
         worth = value_of(case, command.asset, command.amount)
         held = case.book.touch(source[0]).pools[source[1]]
-        held.drawn -= min(held.drawn, down(worth))
-    short_of_balance(case, *source, command)
+        if worth is None:
+            case.late.append((False, Refused("pool_unpriced")))
+        else:
+            held.drawn -= min(held.drawn, down(worth))
+    short_of_balance(case, source, command.asset, command.amount)
     _pay(case, source, target, command)
     case.pays_out(*source, command.asset, command.amount)
 
 
-def value_of(case: Case, asset: str, amount: int) -> Fraction:
-    """What an amount is worth now, 10^-6 numeraire, at the price of the moment."""
+def value_of(case: Case, asset: str, amount: int) -> Fraction | None:
+    """What an amount is worth now, 10^-6 numeraire; None where its price is bad or missing."""
     market = case.desk.market(case.now_ns)
     each = price(market, asset)
     if is_bad(market, asset) or not math.isfinite(each):
-        raise Refused("pool_unpriced")
+        return None
     return Fraction(each) * amount * MONEY / unit_of(case.book.decimals(asset))
 
 
@@ -207,13 +211,13 @@ def _pay(case: Case, source: tuple[str, str], target: tuple[str, str], command: 
     case.book.post(*target, command.asset, command.amount)
 
 
-def short_of_balance(case: Case, account: str, pool: str, command: Any) -> None:
+def short_of_balance(case: Case, where: tuple[str, str], asset: str, amount: int) -> None:
     """10.15: what leaves was there; called before it leaves, accruals settled."""
-    was = case.book.cash(account, pool, command.asset)
+    was = case.book.cash(*where, asset)
 
     def test() -> Iterable[tuple[Truth, Refused]]:
-        enough = case.book.cash(account, pool, command.asset) >= 0
-        yield enough, Refused("balance_short", command.amount, max(0, was))
+        enough = case.book.cash(*where, asset) >= 0
+        yield enough, Refused("balance_short", amount, max(0, was))
 
     case.later(test)
 

@@ -193,8 +193,9 @@ def settle_expiry(case: Case, command: Any) -> None:
     if not held:
         raise Refused("nothing_due")
     book.assign(book.settled, name, price)
-    for where in held:
+    for where in holders:
         case.accrue(*where)
+    for where in held:
         position = book.accounts[where[0]].pools[where[1]].positions[name]
         q, k = position.contracts, position.cost
         v = ending(terms, q, price, book.decimals(terms.settle))

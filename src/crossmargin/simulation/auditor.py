@@ -92,7 +92,12 @@ class Auditor:
         changed: set[str] = set()
         for command, reply in zip(commands, replies, strict=True):
             changed |= self._one(command, reply, clock_ns)
-        self._compare(book, changed)
+        try:
+            self._compare(book, changed)
+        except Disagreement as found:
+            pairs = zip(commands, replies, strict=True)
+            found.command = [c for c, reply in pairs if isinstance(reply, Accepted)]
+            raise
 
     def check_alone(
         self, commands: Sequence[AnyCommand], replies: Sequence[Reply], clock_ns: int
@@ -156,8 +161,10 @@ class Auditor:
                 self.tally.boundary += 1
         else:
             said = (str(reply.reason), reply.asked, reply.free, reply.where)
-            right = expected.refused is not None and _agrees(reply, expected.refused)
-            if not right and any(_agrees(reply, doubt.refused) for doubt in expected.doubts):
+            exact = not expected.in_batch
+            right = expected.refused is not None and _agrees(reply, expected.refused, exact)
+            doubts = (doubt.refused for doubt in expected.doubts)
+            if not right and any(_agrees(reply, doubt, exact) for doubt in doubts):
                 self.tally.boundary += 1
                 right = True
             right = right and expected.repeated is None
@@ -269,22 +276,25 @@ def _told(expected: Expected) -> object:
     return (refused, "or", *doubts) if doubts else refused
 
 
-def _agrees(reply: Rejected, refused: Refused) -> bool:
-    """The same reason, and where the specification names facts the same facts."""
+def _agrees(reply: Rejected, refused: Refused, exact: bool) -> bool:
+    """The same reason, and where the specification names facts the same facts.
+
+    exact  False: a linked batch, whose facts may be those of any of its commands
+    """
     reason = str(reply.reason)
-    if reason != refused.reason:
-        return False
+    if reason != refused.reason or not exact:
+        return reason == refused.reason
     if reason in FACTS:
         return (reply.asked, reply.free) == (refused.asked, refused.free)
     if reason == "margin_short":
         pairs = ((reply.asked, refused.asked), (reply.free, refused.free))
-        return all(_near(one, two) for one, two in pairs)
+        return all(_near(one, two, refused.within) for one, two in pairs)
     return True
 
 
-def _near(one: int | None, two: int | None) -> bool:
+def _near(one: int | None, two: int | None, within: int) -> bool:
     """Two facts that floats made; None on the witness's side is checked in another way."""
-    return two is None or (one is not None and near_money(one, two))
+    return two is None or (one is not None and abs(one - two) <= within)
 
 
 def _equal(what: str, engine: object, witness: object) -> None:

@@ -92,6 +92,8 @@ class Life:
         self.careless = Careless(self.view)
         self.clock = START_NS
         self.printed = 0
+        # At first every command is dressed soundly: a venue that never opens tests nothing.
+        self.sound = True
         self.sent: list[AnyCommand] = []
         self.n_keys = 0
         self.inner = self._inner()
@@ -116,8 +118,7 @@ class Life:
         self.submit([early, rules, self.arena.listing(), early, rules])
         self.submit([AdoptScenarios(scenarios=self.arena.scenarios(self.joint)), self.prices()])
         opened: list[AnyCommand] = [self.owners.open() for _ in range(self.rng.randint(4, 9))]
-        while not self.view.users():
-            self.submit(opened)
+        self.submit(opened)
         self.submit([self.owners.deposit() for _ in range(2 * len(opened))])
         rich = OpenAccount(account="lender")
         paid = [
@@ -125,6 +126,7 @@ class Life:
             for asset in ("USDC", "ETH", "BTC", "USD")
         ]
         self.submit([rich, *paid])
+        self.sound = False
 
     def end(self) -> None:
         """Everything once more: both books, replay from the start, from a state, and a forgery."""
@@ -247,7 +249,7 @@ class Life:
             except (Crash, StoreFailed) as failed:
                 word = failed.args[0] if isinstance(failed, Crash) else "full"
                 self.recover(sent, seq, str(word))
-                if self.rng.random() < 0.3:
+                if not self.sound and self.rng.random() < 0.3:
                     self.rng.shuffle(sent)
                 continue
             self.auditor.check(sent, replies, clock, self.engine.book)
@@ -288,7 +290,7 @@ class Life:
 
     def _dressed(self, command: AnyCommand, taken: set[str]) -> AnyCommand:
         rng = self.rng
-        draw = rng.random()
+        draw = 1.0 if self.sound else rng.random()
         old = rng.choice(self.sent) if self.sent else None
         if old is not None and old.key not in taken:
             if draw < 0.03:
