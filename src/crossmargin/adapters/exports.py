@@ -39,7 +39,7 @@ GROUP_ROWS = 100_000
 
 EXACT = "exact"
 TEXT, WHOLE, STAMP = pa.string(), pa.int64(), pa.timestamp("ns", "UTC")
-_PLACE = {"seq": WHOLE, "at": STAMP, "event": pa.int32()}
+_PLACE = {"seq": WHOLE, "at": STAMP, "day": pa.date32(), "event": pa.int32()}
 _POOL = {"account": TEXT, "pool": TEXT}
 _DECIMALS = pa.int16()
 TABLES: dict[str, dict[str, Any]] = {
@@ -68,7 +68,7 @@ TABLES: dict[str, dict[str, Any]] = {
         "drawn": EXACT, "last_draw": EXACT,
     },
     "prices": {
-        "seq": WHOLE, "at": STAMP, "stamped": STAMP, "kind": TEXT, "name": TEXT,
+        "seq": WHOLE, "at": STAMP, "day": pa.date32(), "stamped": STAMP, "kind": TEXT, "name": TEXT,
         "price": pa.float64(), "status": TEXT,
     },
     "items": {
@@ -121,7 +121,7 @@ def _write(step: Step, book: Book, tables: _Tables, days: _Days) -> None:
     tables.add("entries", seq, entry.at_ns, entry.key, entry.fingerprint, step.record.hash.hex(),
                len(entry.events))  # fmt: skip
     for n, event in enumerate(entry.events):
-        where = (seq, entry.at_ns, n)
+        where = (seq, entry.at_ns, entry.at_ns // DAY_NS, n)
         tables.add("events", *where, type(event).__name__, _item(event), _details(event))
         for k, posting in enumerate(postings_of(event)):
             tables.add(
@@ -152,7 +152,7 @@ def _details(event: e.Event) -> str:
 
 
 def _write_prices(event: e.PricesAccepted, seq: int, at_ns: int, tables: _Tables) -> None:
-    where = (seq, at_ns, event.stamped_ns)
+    where = (seq, at_ns, at_ns // DAY_NS, event.stamped_ns)
     for name, told in event.prints.items():
         tables.add("prices", *where, "factor", name, told.level, told.status)
     for name, mark in event.marks.items():

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from crossmargin.base.fixed import format_amount
 from crossmargin.domain.accounts import SHARED
-from crossmargin.domain.book import CONTRACT_DECIMALS, FEES, INSURANCE, ROUNDING, Terms
+from crossmargin.domain.book import CONTRACT_DECIMALS, FEES, INSURANCE, ROUNDING, SYSTEM, Terms
 from crossmargin.ledger import events as e
 from crossmargin.ledger.events import Entry, Event, Move, Posting, moves_of, postings_of
 
@@ -204,7 +204,7 @@ def _how(event: Any, account: str, pool: str) -> str:
     if isinstance(event, e.Deleveraged):
         return "deleveraging: "
     if isinstance(event, e.LiquidationFilled):
-        own = (account, pool) == (event.account, event.pool)
+        own = account[0] == SYSTEM or (account, pool) == (event.account, event.pool)
         return "liquidation: " if own else "another's liquidation: "
     return ""
 

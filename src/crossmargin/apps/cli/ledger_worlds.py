@@ -175,10 +175,12 @@ def refusals(commands: Sequence[AnyCommand], head: Head, now_ns: int) -> list[st
 
     engine = Engine(_Nowhere(), lambda: now_ns, Book(deepcopy(head)), GENESIS)  # type: ignore[arg-type]
     replies = engine.submit(commands)
+    # Without a listing or rulebook everything after it is refused too: that says nothing new.
+    follows = (Rejection.PRICE_STALE, Rejection.NOT_LISTED, Rejection.NO_RULEBOOK)
     return [
-        f"{type(command).__name__}: {reply.reason}, {reply.where}"
+        f"{type(command).__name__}: {reply.reason}" + (f", {reply.where}" if reply.where else "")
         for command, reply in zip(commands, replies, strict=True)
-        if isinstance(reply, Rejected) and reply.reason != Rejection.PRICE_STALE
+        if isinstance(reply, Rejected) and reply.reason not in follows
     ]
 
 
