@@ -38,7 +38,8 @@ from engine.small import (
     trade,
 )
 
-MANY = 10**38  # the first amount that is too large
+MANY = 10**38  # far too large for anything
+COINS = 10**18  # the most of one command: coins, contracts, numeraire units
 ANY = "*"  # a sentence of another floor, not compared
 
 
@@ -397,23 +398,24 @@ NUMBERS: list[Row] = [
      None, "BTC"),
     ("totals_of_nan", "calm", c.AdoptVenueTotals(totals={"BTC": float("nan")}),
      "AMOUNT_NOT_POSITIVE", None, None, "BTC"),
-    ("deposit_10_38", "calm", pay(amount=MANY), "AMOUNT_TOO_LARGE", None, MANY - 1, "amount"),
-    ("fill_10_38", "calm", trade("ETH-PERP", MANY, "2000", "ann"), "AMOUNT_TOO_LARGE", None,
-     MANY - 1, "contracts"),
-    ("order_10_38", "calm", order("ann", "o", -MANY), "AMOUNT_TOO_LARGE", None, MANY - 1,
+    ("deposit_too_large", "calm", pay(amount=MANY), "AMOUNT_TOO_LARGE", MANY,
+     COINS * 10**2, "amount"),
+    ("fill_too_large", "calm", trade("ETH-PERP", MANY, "2000", "ann"), "AMOUNT_TOO_LARGE", MANY,
+     COINS * CT, "contracts"),
+    ("order_too_large", "calm", order("ann", "o", -MANY), "AMOUNT_TOO_LARGE", MANY, COINS * CT,
      "contracts"),
-    ("fee_10_38", "calm", trade("ETH-PERP", CT, "2000", Side("ann", fee=MANY)), "AMOUNT_TOO_LARGE",
-     None, None, "fee"),
-    ("rebate_10_38", "calm", trade("ETH-PERP", CT, "2000", "ann", Side("@outside", fee=-MANY)),
-     "AMOUNT_TOO_LARGE", None, None, "fee"),
-    ("limit_10_38", "calm", c.OpenPool(account="ann", pool=PoolTerms("c", "cross_sum", MANY)),
-     "AMOUNT_TOO_LARGE", None, MANY - 1, "draw_limit"),
+    ("fee_too_large", "calm", trade("ETH-PERP", CT, "2000", Side("ann", fee=MANY)), "AMOUNT_TOO_LARGE",
+     MANY, COINS * 10**2, "fee"),
+    ("rebate_too_large", "calm", trade("ETH-PERP", CT, "2000", "ann", Side("@outside", fee=-MANY)),
+     "AMOUNT_TOO_LARGE", MANY, COINS * 10**2, "fee"),
+    ("limit_too_large", "calm", c.OpenPool(account="ann", pool=PoolTerms("c", "cross_sum", MANY)),
+     "AMOUNT_TOO_LARGE", MANY, COINS * 10**6, "draw_limit"),
     ("totals_10_18", "calm", c.AdoptVenueTotals(totals={"BTC": 1e18}), "AMOUNT_TOO_LARGE", None,
      None, "BTC"),
-    ("seen_10_38", "mirrored", seen(balances={"USD": -MANY}), "AMOUNT_TOO_LARGE", None, MANY - 1,
-     "holdings"),
-    ("cost_10_38", "mirrored", seen(positions={"ETH-PERP": (1, MANY)}), "AMOUNT_TOO_LARGE", None,
-     MANY - 1, "holdings"),
+    ("seen_too_large", "mirrored", seen(balances={"USD": -MANY}), "AMOUNT_TOO_LARGE", MANY,
+     COINS * 10**2, "holdings"),
+    ("cost_too_large", "mirrored", seen(positions={"ETH-PERP": (1, MANY)}), "AMOUNT_TOO_LARGE", MANY,
+     COINS * 10**2, "holdings"),
     *((f"price_{n}", "calm", trade("ETH-PERP", CT, text, "ann"), "PRICE_INVALID", None, None, text)
       for n, text in enumerate(("0", "-1", "", "nan", "inf", "1,0", "1e15", "2000 ", "0x7d0"))),
     ("price_of_41_characters", "calm", trade("ETH-PERP", CT, "1" * 41, "ann"), "PRICE_INVALID",

@@ -180,7 +180,8 @@ class JournalBroken(LedgerError):
 
 
 class StoreFailed(LedgerError):
-    """The medium refused: nothing of the call was kept."""
+    """The medium refused. After a lost connection or a failed sync the outcome is not known: open
+    the store again and look at its last record."""
 
 
 class StoreBusy(LedgerError):

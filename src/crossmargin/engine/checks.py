@@ -205,11 +205,15 @@ def _refusal(row: _Judged, was: float, now: float, base: Book, setting: Setting)
 
 def free_of(book: Book, account: str, pool: str, asset: str, setting: Setting) -> int:
     """Return how many units of an asset may leave a pool now: the quote a deed is judged by."""
-    found = book.find(account)
-    if found is None or setting.market is None or setting.items is None:
+    if book.find(account) is None or setting.market is None or setting.items is None:
         return 0
+    # What is due is settled before anything leaves, so it is settled here too.
+    work = Workspace(book, setting)
+    work.accrue(account, pool)
+    found = work.book.find(account)
+    assert found is not None
     frame = book_frame([(account, found)], book, setting.items)
     name = frame.pool_names[_row(frame, 0, pool)]
     desk = desk_for(frame, setting.market, 0, name, asset)
-    # Floats carry 53 bits of an amount: never more than the exact balance.
-    return max(0, min(free_to_withdraw(desk, asset), book.balance(account, pool, asset)))
+    held = work.book.balance(account, pool, asset)
+    return free_to_withdraw(desk, asset, held) if held > 0 else 0

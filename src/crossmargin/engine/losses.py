@@ -17,6 +17,7 @@ import numpy as np
 from crossmargin.base.fixed import scale_up
 from crossmargin.domain.accounts import SHARED
 from crossmargin.domain.book import (
+    CONTRACT_DECIMALS,
     INSURANCE,
     MONEY_DECIMALS,
     OUTSIDE,
@@ -111,11 +112,11 @@ def _forced_trade(command: c.Liquidate, work: Workspace) -> Trade:
     other = (side.account, side.pool)
     if own == other:
         refuse(Rejection.SAME_POOL, command.pool)
-    contracts = amount_of(command.contracts, "contracts")
+    contracts = amount_of(command.contracts, CONTRACT_DECIMALS, "contracts")
     if command.penalty < 0:
         refuse(Rejection.AMOUNT_NOT_POSITIVE, "penalty", command.penalty)
-    check_fee(command.penalty)
-    check_fee(side.fee)
+    check_fee(command.penalty, terms, work)
+    check_fee(side.fee, terms, work)
     at = price_of(command.price)
     if side.order:
         check_open(side, contracts, work)
@@ -166,8 +167,7 @@ def draw(command: c.Draw, work: Workspace) -> None:
     held = work.pool(account, pool, frozen_may=True)
     if pool == SHARED or held.draw_limit is None:
         refuse(Rejection.POOL_UNKNOWN, pool)
-    work.decimals(asset)
-    amount = amount_of(command.amount)
+    amount = amount_of(command.amount, work.decimals(asset))
     work.accrue(account, pool)
     work.accrue(account, SHARED)
     _check_empty(account, pool, work)
@@ -214,9 +214,9 @@ def _check_empty(account: str, pool: str, work: Workspace) -> None:
 
 def fund_insurance(command: c.FundInsurance, work: Workspace) -> None:
     """Pay into a tier's fund from outside."""
-    work.decimals(command.asset)
+    decimals = work.decimals(command.asset)
     _check_tier(command.tier, work)
-    amount = amount_of(command.amount)
+    amount = amount_of(command.amount, decimals)
     work.emit(e.InsuranceFunded(command.tier, (
         Posting(OUTSIDE, SHARED, command.asset, -amount),
         Posting(INSURANCE + command.tier, SHARED, command.asset, amount),
@@ -227,9 +227,9 @@ def pay_insurance(command: c.PayInsurance, work: Workspace) -> None:
     """Let a tier's fund pay what an empty pool owes, after what it may still draw."""
     account, pool, asset = command.account, command.pool, command.asset
     work.pool(account, pool, frozen_may=True)
-    work.decimals(asset)
+    decimals = work.decimals(asset)
     _check_tier(command.tier, work)
-    amount = amount_of(command.amount)
+    amount = amount_of(command.amount, decimals)
     work.accrue(account, pool)
     _check_owed(account, pool, asset, amount, work)
     _check_drawn(account, pool, work)
@@ -261,7 +261,7 @@ def deleverage(command: c.Deleverage, work: Workspace) -> None:
         work.pool(*pool, frozen_may=True)
     if pools[0] == pools[1]:
         refuse(Rejection.SAME_POOL, pools[0][0])
-    contracts = amount_of(command.contracts, "contracts")
+    contracts = amount_of(command.contracts, CONTRACT_DECIMALS, "contracts")
     at = price_of(command.price)
     signed = contracts if command.bankrupt_buys else -contracts
     for pool, by in zip(pools, (signed, -signed), strict=True):
@@ -284,10 +284,10 @@ def socialise(command: c.Socialise, work: Workspace) -> None:
     account, pool, asset = command.account, command.pool, command.asset
     work.pool(account, pool, frozen_may=True)
     work.holders(command.holders)
-    work.decimals(asset)
+    decimals = work.decimals(asset)
     if (account, pool) in command.holders:
         refuse(Rejection.SAME_POOL, account)
-    amount = amount_of(command.amount)
+    amount = amount_of(command.amount, decimals)
     work.accrue(account, pool)
     _check_owed(account, pool, asset, amount, work)
     _check_drawn(account, pool, work)

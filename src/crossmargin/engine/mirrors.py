@@ -13,11 +13,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from crossmargin.domain.accounts import SHARED
-from crossmargin.domain.book import OUTSIDE, SYSTEM, PoolState, Status
+from crossmargin.domain.book import (
+    CONTRACT_DECIMALS,
+    MONEY_DECIMALS,
+    OUTSIDE,
+    SYSTEM,
+    PoolState,
+    Status,
+)
 from crossmargin.engine import commands as c
 from crossmargin.engine.replies import Rejection
 from crossmargin.engine.trading import ORDERS_MAX
-from crossmargin.engine.workspace import AMOUNT_MAX, Workspace, amount_of, is_id, price_of, refuse
+from crossmargin.engine.workspace import Workspace, amount_of, is_id, most_of, price_of, refuse
 from crossmargin.ledger import events as e
 from crossmargin.ledger.events import Move, Posting
 
@@ -37,12 +44,12 @@ def import_account(command: c.ImportAccount, work: Workspace) -> None:
         refuse(Rejection.ORDER_NAME_INVALID, command.pool)
     if len(command.orders) > ORDERS_MAX:
         refuse(Rejection.TOO_MANY, "orders", len(command.orders), ORDERS_MAX)
-    _check_numbers(command.balances, command.positions)
+    _check_numbers(command.balances, command.positions, work)
     for order in command.orders.values():
-        amount_of(abs(order.contracts), "contracts")
+        amount_of(abs(order.contracts), CONTRACT_DECIMALS, "contracts")
         price_of(order.limit_price)
     for name, amount, most in (
-        ("drawn", command.drawn, AMOUNT_MAX - 1),
+        ("drawn", command.drawn, most_of(MONEY_DECIMALS)),
         ("last_draw", command.last_draw, held.draw_limit or 0),
     ):
         if amount < 0:
@@ -66,7 +73,7 @@ def observe(command: c.Observe, work: Workspace) -> None:
     if held is None:
         refuse(Rejection.POOL_UNKNOWN, command.pool)
     _check_names(command.balances, command.positions, work)
-    _check_numbers(command.balances, command.positions)
+    _check_numbers(command.balances, command.positions, work)
     own = (command.account, command.pool)
     postings, moves = _difference(own, held, command.balances, command.positions)
     if not postings and not moves:
@@ -91,10 +98,14 @@ def _check_names(balances: Balances, positions: Positions, work: Workspace) -> N
         refuse(Rejection.TOO_MANY, "holdings", n_seen, OBSERVED_MAX)
 
 
-def _check_numbers(balances: Balances, positions: Positions) -> None:
-    seen = [*balances.values(), *(x for pair in positions.values() for x in pair)]
-    if any(abs(amount) >= AMOUNT_MAX for amount in seen):
-        refuse(Rejection.AMOUNT_TOO_LARGE, "holdings", None, AMOUNT_MAX - 1)
+def _check_numbers(balances: Balances, positions: Positions, work: Workspace) -> None:
+    decimals, terms = work.setting.decimals, work.setting.terms
+    seen = [(amount, decimals[asset]) for asset, amount in balances.items()]
+    for name, (contracts, cost) in positions.items():
+        seen += [(contracts, CONTRACT_DECIMALS), (cost, decimals[terms[name].settle])]
+    for amount, places in seen:
+        if abs(amount) > (most := most_of(places)):
+            refuse(Rejection.AMOUNT_TOO_LARGE, "holdings", abs(amount), most)
 
 
 def _difference(

@@ -18,7 +18,7 @@ from crossmargin.domain.accounts import SHARED
 from crossmargin.domain.book import INTEREST, MONEY_DECIMALS, OUTSIDE, ROUNDING, PoolState, Status
 from crossmargin.engine import commands as c
 from crossmargin.engine.replies import Rejection
-from crossmargin.engine.workspace import AMOUNT_MAX, Workspace, amount_of, is_name, refuse
+from crossmargin.engine.workspace import Workspace, amount_of, is_name, most_of, refuse
 from crossmargin.frames.market import asset_prices
 from crossmargin.ledger import events as e
 from crossmargin.ledger import exactly
@@ -71,8 +71,8 @@ def _check_pools(pools: tuple[PoolTerms, ...], there: Mapping[str, PoolState]) -
     for limit in (terms.draw_limit for terms in pools if terms.draw_limit is not None):
         if limit < 0:
             refuse(Rejection.AMOUNT_NOT_POSITIVE, "draw_limit", limit)
-        if limit >= AMOUNT_MAX:
-            refuse(Rejection.AMOUNT_TOO_LARGE, "draw_limit", None, AMOUNT_MAX - 1)
+        if limit > (most := most_of(MONEY_DECIMALS)):
+            refuse(Rejection.AMOUNT_TOO_LARGE, "draw_limit", limit, most)
 
 
 def set_status(command: c.SetStatus, work: Workspace) -> None:
@@ -100,8 +100,7 @@ def _is_bare(pool: PoolState) -> bool:
 def deposit(command: c.Deposit, work: Workspace) -> None:
     """Pay in from outside."""
     work.pool(command.account, command.pool, frozen_may=True)
-    work.decimals(command.asset)
-    amount = amount_of(command.amount)
+    amount = amount_of(command.amount, work.decimals(command.asset))
     work.accrue(command.account, command.pool)
     work.emit(e.Deposited(command.reference[:200], _pair(
         (OUTSIDE, SHARED), (command.account, command.pool), command.asset, amount)))  # fmt: skip
@@ -111,8 +110,7 @@ def withdraw(command: c.Withdraw, work: Workspace) -> None:
     """Pay out what is there."""
     account, pool, asset = command.account, command.pool, command.asset
     work.pool(account, pool)
-    work.decimals(asset)
-    amount = amount_of(command.amount)
+    amount = amount_of(command.amount, work.decimals(asset))
     work.accrue(account, pool)
     work.ask_balance(account, pool, asset, amount)
     work.cash.setdefault(asset, amount)
@@ -125,8 +123,7 @@ def borrow(command: c.Borrow, work: Workspace) -> None:
     """Pay out on credit: what is above the balance becomes a debt."""
     account, pool, asset = command.account, command.pool, command.asset
     work.pool(account, pool)
-    work.decimals(asset)
-    amount = amount_of(command.amount)
+    amount = amount_of(command.amount, work.decimals(asset))
     work.accrue(account, pool)
     work.cash.setdefault(asset, amount)
     work.borrows.setdefault(asset, amount)
@@ -138,8 +135,7 @@ def repay(command: c.Repay, work: Workspace) -> None:
     """Pay a debt back from outside."""
     account, pool, asset = command.account, command.pool, command.asset
     work.pool(account, pool, frozen_may=True)
-    work.decimals(asset)
-    amount = amount_of(command.amount)
+    amount = amount_of(command.amount, work.decimals(asset))
     work.accrue(account, pool)
     owed = -work.book.balance(account, pool, asset)
     if owed <= 0:
@@ -155,13 +151,13 @@ def transfer(command: c.Transfer, work: Workspace) -> None:
     source = work.pool(account, pool)
     target = command.to_account or account
     work.pool(target, command.to_pool, frozen_may=True)
-    work.decimals(asset)
+    decimals = work.decimals(asset)
     if (account, pool) == (target, command.to_pool):
         refuse(Rejection.SAME_POOL, pool)
     own_bucket = source.draw_limit is not None and (target, command.to_pool) == (account, SHARED)
     if command.pays_back and not own_bucket:
         refuse(Rejection.POOL_UNKNOWN, command.to_pool)
-    amount = amount_of(command.amount)
+    amount = amount_of(command.amount, decimals)
     back = 0
     if command.pays_back:
         value = value_of(asset, amount, work)

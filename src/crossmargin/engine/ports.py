@@ -45,6 +45,9 @@ class Store(Protocol):
     owner opens it again and looks at `last`. Threads may share a store: calls take turns.
     """
 
+    where: str
+    """The store as messages name it, without a password."""
+
     def last(self) -> tuple[int, bytes]:
         """Return (seq, hash) of the newest record, (0, GENESIS) of an empty store."""
         ...

@@ -16,6 +16,7 @@ from crossmargin.base.fixed import scale_down, scale_up
 from crossmargin.domain.accounts import SHARED
 from crossmargin.domain.book import (
     CLEARING,
+    CONTRACT_DECIMALS,
     MONEY_DECIMALS,
     OUTSIDE,
     ROUNDING,
@@ -28,10 +29,10 @@ from crossmargin.engine.commands import Side
 from crossmargin.engine.fills import Trade, fee_postings, rows_of
 from crossmargin.engine.replies import Rejection
 from crossmargin.engine.workspace import (
-    AMOUNT_MAX,
     Workspace,
     amount_of,
     is_id,
+    most_of,
     price_of,
     refuse,
 )
@@ -55,9 +56,9 @@ def fill(command: c.Fill, work: Workspace) -> None:
     pools = [(side.account, side.pool) for side in sides]
     if pools[0] == pools[1]:
         refuse(Rejection.SAME_POOL, command.buyer.account)
-    contracts = amount_of(command.contracts, "contracts")
+    contracts = amount_of(command.contracts, CONTRACT_DECIMALS, "contracts")
     for side in sides:
-        check_fee(side.fee)
+        check_fee(side.fee, terms, work)
     at = price_of(command.price)
     orders = [
         filled_order(side, sign * contracts, command.instrument, work)
@@ -96,10 +97,11 @@ def check_side(side: Side, work: Workspace) -> None:
     work.pool(side.account, side.pool)
 
 
-def check_fee(fee: int) -> None:
+def check_fee(fee: int, terms: Terms, work: Workspace) -> None:
     """Refuse a fee or rebate beyond any amount."""
-    if not -AMOUNT_MAX < fee < AMOUNT_MAX:
-        refuse(Rejection.AMOUNT_TOO_LARGE, "fee")
+    most = most_of(work.setting.decimals[paid_in(terms)])
+    if abs(fee) > most:
+        refuse(Rejection.AMOUNT_TOO_LARGE, "fee", abs(fee), most)
 
 
 def check_order(side: Side, sign: int, instrument: str, work: Workspace) -> None:
@@ -168,7 +170,7 @@ def place_order(command: c.PlaceOrder, work: Workspace) -> None:
         refuse(Rejection.ORDER_EXISTS, command.order)
     if len(pool.orders) >= ORDERS_MAX:
         refuse(Rejection.TOO_MANY, "orders", len(pool.orders) + 1, ORDERS_MAX)
-    amount_of(abs(command.contracts), "contracts")
+    amount_of(abs(command.contracts), CONTRACT_DECIMALS, "contracts")
     price_of(command.limit_price)
     if not command.reduce_only:
         work.ask_margin(command.account, command.pool)

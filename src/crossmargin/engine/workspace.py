@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NoReturn
 
-from crossmargin.base.fixed import AMOUNT_DIGITS_MAX, scale_down, scale_up
+from crossmargin.base.fixed import scale_down, scale_up
 from crossmargin.domain.accounts import SHARED
 from crossmargin.domain.book import (
     CLEARING,
@@ -34,7 +34,8 @@ from crossmargin.ledger.apply import apply
 from crossmargin.ledger.events import Event, FundingPaid, InterestCharged, Posting
 from crossmargin.ledger.exactly import Ratio
 
-AMOUNT_MAX = 10**AMOUNT_DIGITS_MAX
+# Coins or contracts of one command: the bound every other input has too.
+COIN_DIGITS_MAX = 18
 HOLDERS_MAX = 1_000
 NAME_CHARS_MAX = 128
 ID_CHARS_MAX = 64
@@ -227,13 +228,19 @@ def split(
     return tuple(postings)
 
 
-def amount_of(amount: int, where: str = "amount") -> int:
+def amount_of(amount: int, decimals: int, where: str = "amount") -> int:
     """Return an amount that can be one, or refuse it."""
     if amount <= 0:
         refuse(Rejection.AMOUNT_NOT_POSITIVE, where, amount)
-    if amount >= AMOUNT_MAX:
-        refuse(Rejection.AMOUNT_TOO_LARGE, where, None, AMOUNT_MAX - 1)
+    most = most_of(decimals)
+    if amount > most:
+        refuse(Rejection.AMOUNT_TOO_LARGE, where, amount, most)
     return amount
+
+
+def most_of(decimals: int) -> int:
+    """Return the largest amount, 10^18 coins: beside more, a float no longer sees a debt."""
+    return 10 ** (COIN_DIGITS_MAX + decimals)
 
 
 def price_of(text: str, zero: bool = False) -> Ratio:

@@ -69,16 +69,19 @@ def largest(limit: float, allowed: Callable[[F64], B1]) -> float:
     return low
 
 
-def free_to_withdraw(desk: Desk, asset: str) -> int:
+def free_to_withdraw(desk: Desk, asset: str, held: int | None = None) -> int:
     """Return how many smallest units may leave the pool now (spec 7); 0 where unpriced.
 
-    At most the settled balance: unsettled P&L cannot be withdrawn.
+    At most the settled balance: unsettled P&L cannot be withdrawn. `held` is that balance where it
+    is known exactly, or where a part of a merged pool is asked about; None: as the book has it.
     """
     row = item_row(desk.market, asset)
     decimals = int(desk.market.frame.assets.decimals[row])
     lo, hi = desk.book.pool_starts[desk.pool], desk.book.pool_starts[desk.pool + 1]
     mine = desk.book.item[lo:hi] == row
     settled = float(desk.book.quantity[lo:hi][mine].sum())
+    if held is not None:
+        settled = from_smallest_units(held, decimals)
     if not settled > 0.0:
         return 0
 
@@ -88,7 +91,7 @@ def free_to_withdraw(desk: Desk, asset: str) -> int:
         edited = with_changes(many, pool, np.full(len(amounts), row), -amounts)
         return allowed_im(edited, desk) >= 0.0
 
-    all_units = written_units(settled, decimals)
+    all_units = written_units(settled, decimals) if held is None else held
     coins = largest(settled, allowed)
     if coins == settled:
         return all_units
