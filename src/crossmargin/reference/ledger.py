@@ -160,6 +160,8 @@ class Witness:
         """Would margin let this amount leave? None where it is too near, or not known."""
         account, pool, asset = case
         book = self.book
+        # What is due is settled first, and rounded against the pool, as when it does leave.
+        Case(book, self.desk, self.time(clock_ns)).accrue(account, pool)
         book.post(account, pool, asset, -amount)
         standing = self.desk.standing(account, book.accounts[account], self.time(clock_ns))
         allowed = standing.allowance(pool)

@@ -40,7 +40,7 @@ from crossmargin.reference.ledger_sums import (
     written,
 )
 
-AMOUNT_END = 10**38
+COINS_DIGITS, CONTRACT_DIGITS, MONEY_DIGITS = 18, 18, 6
 PRICE_END = 10**15
 NAME_CHARS, KEY_CHARS = 128, 64
 HOLDERS_MAX = 1_000
@@ -209,17 +209,22 @@ class Case:
 
     # --- numbers ----------------------------------------------------------------------------------
 
-    def amount(self, amount: int) -> int:
-        """10.14: 0 < amount < 10^38."""
+    def amount(self, amount: int, decimals: int) -> int:
+        """10.14: 0 < amount <= 10^18 coins of so many decimals."""
         if amount <= 0:
             raise Refused("amount_not_positive", amount)
-        return self.size(amount)
+        return self.size(amount, decimals)
 
-    def size(self, amount: int) -> int:
-        """10.14: |amount| < 10^38, for what may be negative."""
-        if abs(amount) >= AMOUNT_END:
-            raise Refused("amount_too_large", amount)
+    def size(self, amount: int, decimals: int) -> int:
+        """10.14: at most 10^18 coins in size, for what may be negative."""
+        most = unit_of(COINS_DIGITS + decimals)
+        if abs(amount) > most:
+            raise Refused("amount_too_large", amount, most)
         return amount
+
+    def coins(self, amount: int, asset: str) -> int:
+        """An amount of an asset."""
+        return self.amount(amount, self.book.decimals(asset))
 
     def price(self, text: object, zero: bool = False) -> Fraction:
         """10.14: decimal text, 0 < p < 10^15; a settlement price may be 0."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from crossmargin.reference.ledger_book import OUTSIDE, SHARED, Order, Refused
-from crossmargin.reference.ledger_case import Case, is_key
+from crossmargin.reference.ledger_case import CONTRACT_DIGITS, MONEY_DIGITS, Case, is_key
 from crossmargin.reference.ledger_trades import ORDERS_MAX
 
 
@@ -26,11 +26,7 @@ def observe(case: Case, command: Any) -> None:
     for name in command.positions:
         if case.instrument(name).is_spot:
             raise Refused("instrument_kind")
-    for amount in command.balances.values():
-        case.size(amount)
-    for contracts, cost in command.positions.values():
-        case.size(contracts)
-        case.size(cost)
+    _sizes(case, command)
     cash = {a: command.balances.get(a, 0) - pool.cash.get(a, 0) for a in
             {*pool.cash, *command.balances}}  # fmt: skip
     moves = {}
@@ -66,10 +62,11 @@ def import_account(case: Case, command: Any) -> None:
             raise Refused("order_name_invalid")
     if len(command.orders) > ORDERS_MAX:
         raise Refused("too_many", len(command.orders), ORDERS_MAX)
-    numbers = [*command.balances.values(), command.drawn, command.last_draw]
-    numbers += [x for pair in command.positions.values() for x in pair]
-    for amount in numbers:
-        case.size(amount)
+    _sizes(case, command)
+    for drawn in (command.drawn, command.last_draw):
+        case.size(drawn, MONEY_DIGITS)
+    for order in command.orders.values():
+        case.size(order.contracts, CONTRACT_DIGITS)
     for order in command.orders.values():
         case.price(order.limit_price)
     for asset, amount in command.balances.items():
@@ -82,3 +79,12 @@ def import_account(case: Case, command: Any) -> None:
     held.drawn, held.kept = command.drawn, command.last_draw
     for name, o in command.orders.items():
         held.orders[name] = Order(o.instrument, o.contracts, o.limit_price, o.reduce_only)
+
+
+def _sizes(case: Case, command: Any) -> None:
+    """Balances by their asset, contracts, and costs by the asset they settle in."""
+    for asset, amount in command.balances.items():
+        case.size(amount, case.book.decimals(asset))
+    for name, (contracts, cost) in command.positions.items():
+        case.size(contracts, CONTRACT_DIGITS)
+        case.size(cost, case.book.decimals(case.book.contracts[name].settle))

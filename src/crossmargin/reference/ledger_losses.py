@@ -24,7 +24,7 @@ from crossmargin.reference.ledger_book import (
     Pool,
     Refused,
 )
-from crossmargin.reference.ledger_case import Case, near_money
+from crossmargin.reference.ledger_case import CONTRACT_DIGITS, Case, near_money
 from crossmargin.reference.ledger_margin import Allowance, Standing, sign
 from crossmargin.reference.ledger_money import owes, short_of_balance, value_of
 from crossmargin.reference.ledger_sums import unit_of, up
@@ -74,11 +74,12 @@ def liquidate(case: Case, command: Any) -> None:
     side_names(case, other, (name, -way))
     if other.account == account and other.pool == pool:
         raise Refused("same_pool")
-    contracts = case.amount(command.contracts)
-    case.size(other.fee)
+    contracts = case.amount(command.contracts, CONTRACT_DIGITS)
+    paid_in = terms.quote if terms.is_spot else terms.settle
+    case.size(other.fee, case.book.decimals(paid_in))
     if command.penalty < 0:
         raise Refused("amount_not_positive", command.penalty)
-    case.size(command.penalty)
+    case.size(command.penalty, case.book.decimals(paid_in))
     price = case.price(command.price)
     if other.order and other.account != OUTSIDE:
         _overfilled(case, other, contracts)
@@ -91,7 +92,6 @@ def liquidate(case: Case, command: Any) -> None:
     mine = Leg(account, pool)
     trade(case, name, (contracts, price), (mine, other) if way > 0 else (other, mine))
     order_falls(case, other, -way * contracts)
-    paid_in = terms.quote if terms.is_spot else terms.settle
     book.post(account, pool, paid_in, -command.penalty)
     book.post(fund(command.tier), SHARED, paid_in, command.penalty)
     case.takes_risk(other.account, other.pool)
@@ -151,7 +151,7 @@ def deleverage(case: Case, command: Any) -> None:
         raise Refused("instrument_kind")
     if sides[0][0] == sides[1][0]:
         raise Refused("same_pool")
-    contracts = case.amount(command.contracts)
+    contracts = case.amount(command.contracts, CONTRACT_DIGITS)
     price = case.price(command.price)
     for side, sense in sides:
         case.accrue(side.account, side.pool)
@@ -180,7 +180,7 @@ def draw(case: Case, command: Any) -> None:
     if bucket == SHARED or pool.limit is None:
         raise Refused("pool_unknown")
     case.asset(command.asset)
-    case.amount(command.amount)
+    case.coins(command.amount, command.asset)
     case.accrue(name, bucket)
     case.accrue(name, SHARED)
     book = case.book
@@ -233,7 +233,7 @@ def fund_insurance(case: Case, command: Any) -> None:
     """From outside into a tier's fund."""
     case.asset(command.asset)
     _tier(case, command.tier)
-    case.amount(command.amount)
+    case.coins(command.amount, command.asset)
     case.book.post(OUTSIDE, SHARED, command.asset, -command.amount)
     case.book.post(fund(command.tier), SHARED, command.asset, command.amount)
 
@@ -244,7 +244,7 @@ def pay_insurance(case: Case, command: Any) -> None:
     case.pool(name, pool, "venue")
     case.asset(command.asset)
     _tier(case, command.tier)
-    case.amount(command.amount)
+    case.coins(command.amount, command.asset)
     case.accrue(name, pool)
     book = case.book
     owes(case, command)
@@ -265,7 +265,7 @@ def socialise(case: Case, command: Any) -> None:
     case.asset(asset)
     if (name, pool) in holders:
         raise Refused("same_pool")
-    amount = case.amount(command.amount)
+    amount = case.coins(command.amount, command.asset)
     case.accrue(name, pool)
     for where in holders:
         case.accrue(*where)

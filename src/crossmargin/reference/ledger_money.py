@@ -27,7 +27,7 @@ from crossmargin.reference.ledger_book import (
     Pool,
     Refused,
 )
-from crossmargin.reference.ledger_case import Case, Truth, is_name, near_money
+from crossmargin.reference.ledger_case import MONEY_DIGITS, Case, Truth, is_name, near_money
 from crossmargin.reference.ledger_sums import down, unit_of, up
 from crossmargin.reference.valuation import is_bad, price
 
@@ -97,7 +97,7 @@ def _limit(case: Case, terms: Any) -> None:
     if terms.draw_limit is not None:
         if terms.draw_limit < 0:
             raise Refused("amount_not_positive", terms.draw_limit)
-        case.size(terms.draw_limit)
+        case.size(terms.draw_limit, MONEY_DIGITS)
 
 
 def set_status(case: Case, command: Any) -> None:
@@ -119,7 +119,7 @@ def deposit(case: Case, command: Any) -> None:
     """From outside; nobody is kept from paying in."""
     case.pool(command.account, command.pool, "owner")
     case.asset(command.asset)
-    case.amount(command.amount)
+    case.coins(command.amount, command.asset)
     _pay(case, (OUTSIDE, SHARED), (command.account, command.pool), command)
 
 
@@ -127,7 +127,7 @@ def repay(case: Case, command: Any) -> None:
     """From outside, at most what is owed with interest."""
     case.pool(command.account, command.pool, "owner")
     case.asset(command.asset)
-    case.amount(command.amount)
+    case.coins(command.amount, command.asset)
     case.accrue(command.account, command.pool)
     owes(case, command)
     _pay(case, (OUTSIDE, SHARED), (command.account, command.pool), command)
@@ -163,7 +163,7 @@ def borrow(case: Case, command: Any) -> None:
 def _leaves(case: Case, command: Any) -> None:
     case.pool(command.account, command.pool, "owner", pays=True)
     case.asset(command.asset)
-    case.amount(command.amount)
+    case.coins(command.amount, command.asset)
     case.accrue(command.account, command.pool)
 
 
@@ -179,7 +179,7 @@ def transfer(case: Case, command: Any) -> None:
     back = command.pays_back
     if back and (pool.limit is None or target != (source[0], SHARED)):
         raise Refused("pool_unknown")
-    case.amount(command.amount)
+    case.coins(command.amount, command.asset)
     case.accrue(*source)
     case.accrue(*target)
     if back:

@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import Any
 
 from crossmargin.reference.ledger_book import OUTSIDE, ROUNDING, SHARED, Contract, Order, Refused
-from crossmargin.reference.ledger_case import Case, is_key
+from crossmargin.reference.ledger_case import CONTRACT_DIGITS, Case, is_key
 from crossmargin.reference.ledger_sums import down, ending, legs, realised, up
 
 ORDERS_MAX = 200
@@ -29,9 +29,10 @@ def fill(case: Case, command: Any) -> None:
         side_names(case, side, (command.instrument, way))
     if _where(command.buyer) == _where(command.seller):
         raise Refused("same_pool")
-    contracts = case.amount(command.contracts)
+    contracts = case.amount(command.contracts, CONTRACT_DIGITS)
+    fee_in = case.book.decimals(terms.quote if terms.is_spot else terms.settle)
     for side, _ in sides:
-        case.size(side.fee)
+        case.size(side.fee, fee_in)
     price = case.price(command.price)
     for side, way in sides:
         order_state(case, side, way * contracts, terms)
@@ -153,7 +154,7 @@ def place_order(case: Case, command: Any) -> None:
         raise Refused("too_many", len(pool.orders) + 1, ORDERS_MAX)
     if command.contracts == 0:
         raise Refused("amount_not_positive", 0)
-    case.size(command.contracts)
+    case.size(command.contracts, CONTRACT_DIGITS)
     case.price(command.limit_price)
     case.book.touch(command.account).pools[command.pool].orders[command.order] = Order(
         command.instrument, command.contracts, command.limit_price, command.reduce_only

@@ -63,7 +63,7 @@ class Careless:
             elif name == "instrument":
                 wrong.append((name, rng.choice(("XRP-PERP", "", "BTC", "BTC/USDC"))))
             elif name in ("amount", "contracts"):
-                wrong.append((name, rng.choice((0, -1, HUGE, -HUGE, 0, -1, HUGE, HUGE - 1))))
+                wrong.append((name, rng.choice((0, -1, HUGE, -HUGE, 0, -1, HUGE, 10**26 + 1))))
             elif name in ("price", "limit_price"):
                 wrong.append((name, rng.choice(BAD_PRICES)))
             elif name == "rate":

@@ -27,6 +27,8 @@ class Crash(BaseException):
 class MemoryStore:
     """A journal in a list; what is in it is durable."""
 
+    where = "memory"
+
     def __init__(self, records: Sequence[Record] = ()) -> None:
         """Start from records, or empty."""
         self.records: list[Record] = list(records)
@@ -77,6 +79,7 @@ class FaultyStore:
     def __init__(self, inner: Store, rng: random.Random, rate: float) -> None:
         """Fail in `rate` of the appends."""
         self.inner, self.rng, self.rate = inner, rng, rate
+        self.where = inner.where
 
     def append(self, records: Sequence[Record]) -> None:
         """Append, or die on the way."""
