@@ -220,7 +220,8 @@ def take_holdings(
             settle = index(items.settle[i])
             _touch(desk, settle, pnl)
             desk.mtm[index(items.tier[i])] += pnl * assets.price[settle]
-            tally[T_OWES] = 1.0
+            # Rows that cancel leave a settled gain or loss, not a position that could lose more.
+            tally[T_OWES] = 1.0 if q != 0.0 else tally[T_OWES]
         else:
             _take_option(i, q, items, desk)
         paid = q * items.funding[i]
