@@ -104,7 +104,7 @@ def test_a_spot_pair_is_priced_by_its_two_assets(listed: MarketFrame) -> None:
     frame = with_prints(listed, prints, {}, T0, 60.0)
     # 50,000 / 0.5; a price is an exponential of logarithms, good to some last bits
     assert contract(frame, "BTC/USDC") == (pytest.approx(100_000.0, rel=1e-14), Status.LIVE)
-    assert contract(frame, "ETH/USD") == (2_000.0, Status.LIVE)
+    assert contract(frame, "ETH/USD") == (pytest.approx(2_000.0, rel=1e-14), Status.LIVE)
     gone = {name: told for name, told in PRINTS.items() if name != "ETH/USD"}
     assert contract(with_prints(listed, gone, {}, T0, 60.0), "ETH/USD")[1] == Status.MISSING
 

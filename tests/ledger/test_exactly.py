@@ -32,7 +32,7 @@ TEXTS = [
     ("25E-4", Fraction(1, 400)),
     ("007", Fraction(7)),
     ("999999999999999.999999999999999999999999", 10**15 - Fraction(1, 10**24)),  # 40 characters
-    ("0." + "0" * 37 + "1", Fraction(1, 10**38)),
+    ("0." + "0" * 17 + "1" + "0" * 20, Fraction(1, 10**18)),  # the least
 ]
 
 
@@ -67,9 +67,12 @@ def test_what_is_no_plain_decimal_is_no_number(text: str) -> None:
         ("1e15", False, False),  # 0 < p < 10^15
         ("999999999999999.9", True, True),
         ("1e999", False, False),
+        ("1e-18", True, True),  # 10^-18 <= p
+        ("9.9e-19", False, False),
+        ("1e-999", False, False),
     ],
 )
-def test_a_price_lies_between_zero_and_a_quadrillion(
+def test_a_price_lies_between_a_quintillionth_and_a_quadrillion(
     text: str, is_price: bool, may_settle: bool
 ) -> None:
     assert (exactly.price(text) is not None) == is_price
