@@ -22,6 +22,8 @@ CONTRACT = 10**CONTRACT_DECIMALS
 YEAR_NS = 365 * 86_400 * 1_000_000_000
 PRICE_CHARS_MAX = 40
 PRICE_MAX = 10**15
+# What is counted in 10^-18 is priced in no less: an inverse cost at a smaller price is no float.
+PRICE_MIN_DIGITS = 18
 
 _DECIMAL = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
 Ratio = tuple[int, int]
@@ -36,11 +38,13 @@ def ratio(text: str) -> Ratio | None:
 
 
 def price(text: str, zero: bool = False) -> Ratio | None:
-    """Return a price as a fraction; None where it is none, or out of (0, 10^15)."""
+    """Return a price as a fraction; None where it is none, or out of [10^-18, 10^15)."""
     found = ratio(text)
     if found is None or not 0 <= found[0] < PRICE_MAX * found[1]:
         return None
-    return found if found[0] or zero else None
+    if not found[0]:
+        return found if zero else None
+    return found if found[0] * 10**PRICE_MIN_DIGITS >= found[1] else None
 
 
 def worth(terms: Terms, contracts: int, at: Ratio, decimals: int) -> Ratio:
