@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from crossmargin.apps.cli.program import run
 from crossmargin.frames.findings import stamp_ns
+from crossmargin.ledger import journal
 
 FORMATS = Path(__file__).resolve().parents[2] / "docs" / "formats.md"
 DAYS = ("2026-01-05T12:00:00Z", "2026-01-06T12:00:00Z", "2026-01-07T12:00:00Z")
@@ -100,3 +102,18 @@ def told(folder: Path) -> Path:
     for at, commands in STORY.items():
         assert submit(store, at, commands) == 0
     return store
+
+
+def rewritten(store: Path, seq: int, change_of: Callable[[Any], Any]) -> None:
+    """Change a record and chain everything after it anew, as one who holds the file could."""
+    connection = sqlite3.connect(store)
+    chain = journal.GENESIS
+    with connection:
+        for number, body in connection.execute("SELECT seq, body FROM records ORDER BY seq"):
+            if number == seq:
+                body = journal.encode(change_of(journal.decode(body, seq)))
+            chain = journal.chained(chain, number, body)
+            connection.execute(
+                "UPDATE records SET body = ?, hash = ? WHERE seq = ?", (body, chain, number)
+            )
+    connection.close()

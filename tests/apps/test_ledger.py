@@ -17,15 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from apps.ledger_days import DAYS, begun, deposit, submit, told
+from apps.ledger_days import DAYS, begun, deposit, rewritten, submit, told
 from crossmargin import api
 from crossmargin.adapters.store import open_store
+from crossmargin.apps.cli.ledger_stores import shown
 from crossmargin.apps.cli.outcome import Exit
 from crossmargin.apps.cli.program import run
 from crossmargin.engine.runtime import restored
 from crossmargin.ledger import journal
 from crossmargin.ledger.events import Deposited
+from postgres import fresh, server
 
 Say = Callable[..., tuple[int, Any, str]]
 
@@ -203,25 +206,8 @@ def change(store: Path, sql: str, *values: object) -> None:
     connection.close()
 
 
-def rewritten(store: Path, seq: int, change_of: Callable[[Any], Any]) -> None:
-    """Change a record and chain everything after it anew, as one who holds the file could."""
-    connection = sqlite3.connect(store)
-    chain = journal.GENESIS
-    with connection:
-        for number, body in connection.execute("SELECT seq, body FROM records ORDER BY seq"):
-            if number == seq:
-                body = journal.encode(change_of(journal.decode(body, seq)))
-            chain = journal.chained(chain, number, body)
-            connection.execute(
-                "UPDATE records SET body = ?, hash = ? WHERE seq = ?", (body, chain, number)
-            )
-    connection.close()
-
-
 def enriched(entry: Any) -> Any:
     """Return a deposit of which only the user's side is larger."""
-    from msgspec.structs import replace
-
     (paid,) = entry.events
     assert isinstance(paid, Deposited)
     ours, theirs = paid.postings
@@ -283,8 +269,6 @@ def test_a_journal_made_anew_is_found_out_by_a_hash_that_was_noted(ledger: Path,
     assert say("verify", ledger, "--noted", noted)[0] == Exit.OK
     rewritten(ledger, 7, lambda entry: entry)
     assert say("verify", ledger, "--noted", noted)[0] == Exit.OK, "nothing was changed"
-    from msgspec.structs import replace
-
     rewritten(ledger, 7, lambda entry: replace(entry, key="another"))
     assert say("verify", ledger)[0] == Exit.OK, "in itself it is sound"
     code, answer, _ = say("verify", ledger, "--noted", noted)
@@ -340,6 +324,30 @@ def test_a_rebuilt_state_is_the_one_that_was_there(ledger: Path, say: Say) -> No
     store = open_store(ledger, writer=False)
     assert [head.seq for head in store.snapshots()] == [19], "what was kept stays"
     store.close()
+
+
+def test_a_ledger_lives_in_postgresql_and_moves_between_stores(
+    ledger: Path, say: Say, tmp_path: Path
+) -> None:
+    with server() as url:
+        moved_between_stores(fresh(url), ledger, say, tmp_path)
+
+
+def moved_between_stores(server: str, ledger: Path, say: Say, tmp_path: Path) -> None:
+    file = tmp_path / "x.backup"
+    say("backup", ledger, file)
+    code, back, _ = say("restore", file, server)
+    assert (code, back["sound"]) == (Exit.OK, True)
+    lines = tmp_path / "more.jsonl"
+    lines.write_text(json.dumps(deposit("bob", "ETH", 5)))
+    assert run(["ledger", "submit", server, str(lines), "--at", DAYS[2]]) == Exit.OK
+    _, there, _ = say("balance", server)
+    again = tmp_path / "again.ledger"
+    say("backup", server, tmp_path / "y.backup")
+    say("restore", tmp_path / "y.backup", f"sqlite:{again}")
+    _, here, _ = say("balance", again)
+    assert here["seq"] == 20
+    assert here | {"store": ""} == there | {"store": ""}
 
 
 # --- lines of commands ----------------------------------------------------------------------------
@@ -619,3 +627,21 @@ def test_an_export_that_cannot_be_written_leaves_nothing_behind(
     assert code == Exit.BAD_INPUT
     assert "tables" in beside
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
+
+
+def test_a_password_is_shown_nowhere_and_names_with_brackets_as_they_are(
+    ledger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shown("postgresql://me:se%2Fcret@host/db?password=x&schema=s") == (
+        "postgresql://me:***@host/db?password=***&schema=s"
+    )
+    assert shown("postgresql://me@host/db") == "postgresql://me@host/db"
+    assert shown("C:/books/a.ledger") == "C:/books/a.ledger"
+    assert submit(ledger, DAYS[2], [{"type": "OpenAccount", "account": "[red]ann[/]"},
+                                    deposit("[red]ann[/]", "USDC", 1, "[bold]x")]) == 0  # fmt: skip
+    capsys.readouterr()
+    run(["ledger", "balance", str(ledger), "--account", "[red]ann[/]"])
+    run(["ledger", "statement", str(ledger), "--account", "[red]ann[/]"])
+    out = capsys.readouterr().out
+    assert out.count("[red]ann[/]") == 2
+    assert "deposit, [bold]x" in out

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from crossmargin.apps.cli.ledger_stores import AsJson, Text, stamp_text, writing
+from crossmargin.apps.cli.ledger_stores import AsJson, Text, shown, stamp_text, writing
 from crossmargin.apps.cli.outcome import Exit, to_json
 from crossmargin.apps.cli.progress import working
 
@@ -73,7 +73,7 @@ def init(
     opened = create_store(store)
     try:
         engine = Engine(opened, lambda: at_ns, Book(), GENESIS)
-        told = {"store": store} | adopted(engine, world, commands)
+        told = {"store": shown(store)} | adopted(engine, world, commands)
         lines = lines_of(told)
         if world.book is not None and demo:
             brought = bring_in(engine, world.book, api.DEFAULT_METHOD, as_json)
@@ -82,7 +82,7 @@ def init(
             told |= brought | {"seq": engine.seq, "hash": engine.chain.hex()}
     finally:
         opened.close()
-    return answer(told, f"created {store}", lines, as_json)
+    return answer(told, f"created {shown(store)}", lines, as_json)
 
 
 def adopt(
@@ -118,15 +118,15 @@ def adopt(
     with writing(store, None, as_json) as engine:
         head = engine.book.head
         if rulebook is None and not head.rules:
-            raise api.InputInvalid(store, "no rulebook", "have one", "name it by --rulebook")
+            raise api.InputInvalid(shown(store), "no rulebook", "have one", "name it by --rulebook")
         rules = unpacked(head.rules) if rulebook is None else api.load_rulebook(rulebook)
         with working("preparing the market", as_json):
             world = world_of(market, rules, at)
             engine.clock = lambda: world.tables.at_ns
             commands = commands_of(world, head, engine.now())
             refuse(world, commands, head, engine.now())
-        told = {"store": store} | adopted(engine, world, commands)
-    code = answer(told, f"brought {store} up to its market", lines_of(told), as_json)
+        told = {"store": shown(store)} | adopted(engine, world, commands)
+    code = answer(told, f"brought {shown(store)} up to its market", lines_of(told), as_json)
     return code if told["prints"] else Exit.FOUND
 
 
@@ -186,6 +186,8 @@ def answer(told: dict[str, Any], title: str, lines: Sequence[str], as_json: bool
     if as_json:
         print(to_json(told))
     else:
-        show.put(f"[bold]{title}[/]", *(f"  {line}" for line in lines))
+        from rich.markup import escape
+
+        show.put(f"[bold]{escape(title)}[/]", *(f"  {escape(line)}" for line in lines))
         show.put(f"[bright_black]record {told['seq']:,}, {told['hash']}[/]")
     return Exit.OK

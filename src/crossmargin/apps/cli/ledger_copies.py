@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from crossmargin.apps.cli.ledger import answer
-from crossmargin.apps.cli.ledger_stores import AsJson, Seq, Text, moment, reading, stamp_text
+from crossmargin.apps.cli.ledger_stores import AsJson, Seq, Text, moment, reading, shown, stamp_text
 from crossmargin.apps.cli.outcome import Exit
 from crossmargin.apps.cli.progress import searching
 
@@ -41,11 +41,11 @@ def backup(store: str, file: Path, *, as_json: AsJson = False) -> int:
         path = copied(opened, file, watch)  # type: ignore[arg-type]
         head = verify(path)
     told = {
-        "store": store, "file": str(path), "bytes": path.stat().st_size,
+        "store": shown(store), "file": str(path), "bytes": path.stat().st_size,
         "seq": head.last_seq, "hash": head.last_hash,
     }  # fmt: skip
     lines = [f"{head.last_seq:,} records in {told['bytes']:,} bytes, read back and checked"]
-    return answer(told, f"copied {store} into {path}", lines, as_json)
+    return answer(told, f"copied {shown(store)} into {path}", lines, as_json)
 
 
 def restore(
@@ -76,9 +76,9 @@ def restore(
         seq, digest = filled(file, store, end, watch)
     with reading(store) as opened:
         found = _verified(opened, as_json)
-    told = {"store": store, "file": str(file), "seq": seq, "hash": digest.hex(), **found}
+    told = {"store": shown(store), "file": str(file), "seq": seq, "hash": digest.hex(), **found}
     lines = [f"{seq:,} records, replayed and {'sound' if found['sound'] else 'BROKEN'}"]
-    answer(told, f"restored {file} into {store}", lines, as_json)
+    answer(told, f"restored {file} into {shown(store)}", lines, as_json)
     return Exit.OK if found["sound"] else Exit.FOUND
 
 
@@ -140,12 +140,12 @@ def rebuild(store: str, *, upto: Seq = None, as_json: AsJson = False) -> int:
     finally:
         opened.close()
     told = {
-        "store": store, "seq": end, "hash": chain.hex(), "at": stamp_text(book.head.at_ns),
+        "store": shown(store), "seq": end, "hash": chain.hex(), "at": stamp_text(book.head.at_ns),
         "accounts": len(book.accounts), "state_hash": state_hash.hex(),
         "snapshots_dropped": dropped,
     }  # fmt: skip
     lines = [f"state {told['state_hash']}", f"{dropped} snapshots dropped, one kept"]
-    return answer(told, f"rebuilt {store}", lines, as_json)
+    return answer(told, f"rebuilt {shown(store)}", lines, as_json)
 
 
 def export(
@@ -178,8 +178,8 @@ def export(
         end = seq_of(opened, upto, None, "--upto")
         found = written(opened, folder, end, watch, text)
     told = {
-        "store": store, "folder": str(folder), "seq": end, "hash": found.chain.hex(),
+        "store": shown(store), "folder": str(folder), "seq": end, "hash": found.chain.hex(),
         "at": stamp_text(found.book.head.at_ns), "rows": found.rows,
     }  # fmt: skip
     lines = [f"{name}.parquet: {rows:,} rows" for name, rows in found.rows.items()]
-    return answer(told, f"exported {store} into {folder}/", lines, as_json)
+    return answer(told, f"exported {shown(store)} into {folder}/", lines, as_json)

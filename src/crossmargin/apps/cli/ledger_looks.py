@@ -8,7 +8,7 @@ Never  writes a store; puts an amount through a float.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -19,6 +19,7 @@ from crossmargin.apps.cli.ledger_stores import (
     When,
     book_at,
     reading,
+    shown,
     stamp_text,
 )
 from crossmargin.apps.cli.options import AT_LEAST_1
@@ -79,7 +80,7 @@ def balance(
         if asset in (None, item)
     }
     told = {
-        "store": store, "seq": book.head.seq, "at": stamp_text(book.head.at_ns),
+        "store": shown(store), "seq": book.head.seq, "at": stamp_text(book.head.at_ns),
         "accounts": sum(name[0] != "@" for name in book.accounts),
         "balances": held, "positions": open_, "sums": totals, "settles": list(units.decimals),
     }  # fmt: skip
@@ -146,14 +147,14 @@ def _show_balances(told: Mapping[str, Any], top: int) -> None:
         (x["account"], x["pool"], x["asset"], x["amount"], x["interest_due"]) for x in held
     ]
     columns: tuple[str, ...] = ("account", "pool", "asset", "balance", "interest due")
-    show.put(show.table(titled("Balances", rows, top), columns, rows[:top], 3))
+    show.put(show.table(titled("Balances", rows, top), columns, plain(rows[:top]), 3))
     if open_:
         rows = [
             (x["account"], x["pool"], x["instrument"], x["contracts"], x["cost"], x["funding_due"],
              x["settle"]) for x in open_
         ]  # fmt: skip
         columns = ("account", "pool", "instrument", "contracts", "cost", "funding due", "note: in")
-        show.put(show.table(titled("Positions", rows, top), columns, rows[:top], 3))
+        show.put(show.table(titled("Positions", rows, top), columns, plain(rows[:top]), 3))
     _show_sums(told["sums"], told["settles"])
     where = f"record {told['seq']:,} of {told['at']}, {show.count(told['accounts'], 'account')}"
     show.put(f"[bright_black]{where}[/]")
@@ -161,6 +162,8 @@ def _show_balances(told: Mapping[str, Any], top: int) -> None:
 
 def _show_sums(sums: Mapping[str, Mapping[str, str]], settles: Sequence[str]) -> None:
     """Print what all holders of each asset have together; instruments are counted."""
+    from rich.markup import escape
+
     from crossmargin.apps.cli import show
 
     used = dict.fromkeys(name for held in sums.values() for name in held if name != "sum")
@@ -172,13 +175,22 @@ def _show_sums(sums: Mapping[str, Mapping[str, str]], settles: Sequence[str]) ->
         if item in settles
     ]
     title = "What all holders have, costs of positions with it: each asset sums to 0"
-    show.put(show.table(title, ("asset", *named, *others, "sum"), rows))
+    show.put(show.table(title, ("asset", *named, *others, "sum"), plain(rows)))
     odd = [item for item in sums if sums[item]["sum"] != "0"]
     counted = len(sums) - len(rows)
     if counted:
         show.put(f"{show.count(counted, 'instrument')} sum to 0 contracts as well")
     if odd:
-        show.put(f"[bold red]do not sum to 0: {', '.join(odd)}[/]; run crossmargin ledger verify")
+        show.put(
+            f"[bold red]do not sum to 0: {escape(', '.join(odd))}[/]; run crossmargin ledger verify"
+        )
+
+
+def plain(rows: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Return rows whose text a terminal shows as it stands: a name may hold brackets."""
+    from rich.markup import escape
+
+    return [tuple(map(escape, row)) for row in rows]
 
 
 def titled(word: str, rows: Sequence[object], top: int) -> str:
@@ -210,20 +222,22 @@ def verify(store: str, *, noted: Text = None, as_json: AsJson = False) -> int:
     with reading(store) as opened, searching("verifying", as_json) as watch:
         found = verified(opened, pair, watch)
     told = {
-        "store": store, "sound": not found.wrong, "seq": found.seq, "hash": found.chain.hex(),
-        "at": stamp_text(found.at_ns), "events": found.events, "snapshots": found.snapshots,
+        "store": shown(store), "sound": not found.wrong, "seq": found.seq,
+        "hash": found.chain.hex(), "at": stamp_text(found.at_ns), "events": found.events, "snapshots": found.snapshots,
         "state_hash": found.state_hash.hex(),
         "wrong": [{"record": one.seq, "found": one.found} for one in found.wrong],
     }  # fmt: skip
     if as_json:
         print(to_json(told))
         return Exit.FOUND if found.wrong else Exit.OK
+    from rich.markup import escape
+
     from crossmargin.apps.cli import show
 
     counted = f"{show.count(found.seq, 'record')}, {show.count(found.events, 'event')}, "
     counted += show.count(found.snapshots, "snapshot")
     for one in found.wrong:
-        show.put(f"[bold red]record {one.seq:,}[/] {one.found}")
+        show.put(f"[bold red]record {one.seq:,}[/] {escape(one.found)}")
     if found.wrong:
         show.put("believed up to there: " + counted)
     else:

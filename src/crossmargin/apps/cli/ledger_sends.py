@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from crossmargin.apps.cli.ledger_stores import AsJson, Text, stamp_text, writing
+from crossmargin.apps.cli.ledger_stores import AsJson, Text, shown, stamp_text, writing
 from crossmargin.apps.cli.outcome import Exit
 from crossmargin.apps.cli.progress import searching, working
 
@@ -69,9 +69,9 @@ def import_book(
     with working("reading the book", as_json):
         tables = api.load_book(book)
     with writing(store, at, as_json) as engine:
-        told: dict[str, Any] = {"store": store, "book": tables.source}
+        told: dict[str, Any] = {"store": shown(store), "book": tables.source}
         told |= bring_in(engine, tables, default, as_json)
-        answer(told, f"imported {tables.source} into {store}", import_lines(told), as_json)
+        answer(told, f"imported {tables.source} into {shown(store)}", import_lines(told), as_json)
     return Exit.FOUND if told["differ"] or told["rejected"] else Exit.OK
 
 
@@ -113,7 +113,9 @@ def bring_in(engine: Engine, tables: BookTables, method: str, quiet: bool) -> di
 
 def import_lines(told: dict[str, Any]) -> list[str]:
     """Return how an import went, in words."""
-    lines = [f"{told['accounts']:,} accounts: {told['imported']:,} imported"]
+    from crossmargin.apps.cli.show import count
+
+    lines = [f"{count(told['accounts'], 'account')}: {told['imported']:,} imported"]
     if told["already_here"]:
         lines[0] += f", {told['already_here']:,} are here already"
     for word in ("differ", "rejected"):

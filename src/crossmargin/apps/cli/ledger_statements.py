@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from crossmargin.apps.cli.ledger_looks import Top, Units, titled
-from crossmargin.apps.cli.ledger_stores import AsJson, Text, moment, reading, stamp_text
+from crossmargin.apps.cli.ledger_looks import Top, Units, plain, titled
+from crossmargin.apps.cli.ledger_stores import AsJson, Text, moment, reading, shown, stamp_text
 from crossmargin.apps.cli.outcome import Exit, said, to_json
 from crossmargin.apps.cli.progress import searching
 
@@ -100,9 +100,9 @@ def statement(
         from crossmargin.apps.pictures.paper import save
         from crossmargin.apps.pictures.statement import statement_picture
 
-        said(save(statement_picture(told, store), files.picture))
+        said(save(statement_picture(told, shown(store)), files.picture))
     if as_json:
-        print(to_json({"store": store, **told}))
+        print(to_json({"store": shown(store), **told}))
     else:
         _show_statement(told, last)
     return Exit.OK
@@ -207,5 +207,5 @@ def _show_statement(told: Mapping[str, Any], last: int) -> None:
     ]  # fmt: skip
     columns = ("record", "at", "what", "pool", "item", "change", "balance", "cost")
     title = titled(f"{told['account']}, lines", lines, last)
-    show.put(show.table(title, columns, rows, 5))
+    show.put(show.table(title, columns, plain(rows), 5))
     show.put(f"[bright_black]closes as the book stands after record {told['seq']:,}[/]")

@@ -8,6 +8,7 @@ Never  creates a store; computes an amount.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,11 @@ class When:
     """As it stood after this record."""
     at: Text = None
     """As it stood at this moment, such as 2026-01-31T12:00Z."""
+
+
+def shown(store: str) -> str:
+    """Return a store's address without the password it may hold."""
+    return re.sub(r"(password=)[^&]*|(://[^/@:]*:)[^@/]*(?=@)", r"\1\2***", store)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ HELP = """Margin requirement, verdict and the reason for both, for crypto accoun
 
 Without --book and --market a command answers for the embedded demo: a generated book of 200 accounts in a generated market.
 
-Exit codes: 0 answered; 1 answered, and what --fail-on, lint or diff looks for was found; 2 an input that cannot be understood; 3 answered, but some pools are UNPRICED or were set aside.
+Exit codes: 0 answered; 1 answered, and what --fail-on, lint, diff or verify looks for was found; 2 an input that cannot be understood; 3 answered, but some pools are UNPRICED or were set aside.
 """  # noqa: E501 - the terminal folds it
 COMMANDS: dict[str, Callable[..., int]] = {
     "margin": books.margin,
