@@ -42,6 +42,10 @@ class Status(IntEnum):
     MIRROR = 3  # of an account at another venue: only observed
 
 
+# Plain numbers: a member of an enum is looked up and compared ten times as slowly.
+OPEN, MIRROR = int(Status.OPEN), int(Status.MIRROR)
+
+
 class PositionState(msgspec.Struct, array_like=True, gc=False):
     """One position: contracts (10^-18), cost (smallest units of the settlement asset).
 
@@ -82,13 +86,15 @@ class PoolState(msgspec.Struct, array_like=True, gc=False):
 
     def copy(self) -> PoolState:
         """Return an independent copy."""
-        positions = {
+        positions = self.positions and {
             name: PositionState(held.contracts, held.cost, held.funding_index)
             for name, held in self.positions.items()
         }
+        orders, debts = self.orders, self.debt_index
+        # Most pools have no order and no debt: an empty dict is made faster than it is copied.
         return PoolState(
             self.method, self.draw_limit, self.drawn, self.last_draw, self.balances.copy(),
-            positions, self.orders.copy(), self.debt_index.copy(),
+            positions or {}, orders.copy() if orders else {}, debts.copy() if debts else {},
         )  # fmt: skip
 
 
@@ -257,7 +263,7 @@ class Book:
         found = self.accounts.get(account)
         if found is None:
             assert account[0] == SYSTEM, account
-            found = self.accounts[account] = AccountState(Status.OPEN, {SHARED: PoolState("")})
+            found = self.accounts[account] = AccountState(OPEN, {SHARED: PoolState("")})
         return found
 
     def lent(self, asset: str) -> LendingState:
@@ -297,11 +303,10 @@ class Fork(Book):
 
     def find(self, account: str) -> AccountState | None:
         """Return an account as it stands here."""
-        if account[:1] != SYSTEM:
-            found = self.accounts.get(account)
-            if found is not None:
-                return found
-        return self.base.find(account)
+        found = self.accounts.get(account)
+        if found is None or account[0] == SYSTEM:
+            return self.base.accounts.get(account)
+        return found
 
     def own(self, account: str) -> AccountState:
         """Return this fork's own copy."""
@@ -309,11 +314,9 @@ class Fork(Book):
         if found is not None:
             return found
         if account[0] == SYSTEM:
-            made = AccountState(Status.OPEN, {SHARED: PoolState("")})
+            made = AccountState(OPEN, {SHARED: PoolState("")})
         else:
-            below = self.base.find(account)
-            assert below is not None, account
-            made = below.copy()
+            made = self.base.accounts[account].copy()
         self.accounts[account] = made
         return made
 
@@ -335,7 +338,7 @@ class Fork(Book):
     def balance(self, account: str, pool: str, asset: str) -> int:
         """Return a balance as it stands here."""
         if account[:1] != SYSTEM:
-            return super().balance(account, pool, asset)
+            return Book.balance(self, account, pool, asset)
         own = self.accounts.get(account)
         change = own.pools[SHARED].balances.get(asset, 0) if own is not None else 0
         return self.base.balance(account, pool, asset) + change

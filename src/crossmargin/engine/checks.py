@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -114,38 +113,34 @@ def _refuse_loan(after: LendingState, asset: str, setting: Setting) -> Rejection
 # --- margin ---------------------------------------------------------------------------------------
 
 
-class _Judged(NamedTuple):
-    """One pool to judge: which workspace asked, whose it is, what was asked."""
-
-    work: int
-    account: str
-    pool: str
-    ask: MarginAsk
+Judged = tuple[int, str, str, MarginAsk]
+"""One pool to judge: which workspace asked, account, pool, what was asked."""
 
 
 def refuse_margins(works: Sequence[Workspace], base: Book) -> list[Rejected | None]:
     """Return for each workspace why its pools are short, all of them margined in one batch."""
     answers: list[Rejected | None] = [None] * len(works)
-    rows = [
-        _Judged(w, account, pool, ask)
+    rows: list[Judged] = [
+        (w, account, pool, ask)
         for w, work in enumerate(works)
         for (account, pool), ask in work.margins.items()
     ]
     if not rows:
         return answers
     setting = works[0].setting
-    after = _buffers([(row.account, row.pool, works[row.work].book) for row in rows], base, setting)
-    short = [n for n in range(len(rows)) if not after[n] >= 0.0]
+    after = _buffers(
+        [(account, pool, works[w].book) for w, account, pool, _ in rows], base, setting
+    )
+    short = np.flatnonzero(~(after >= 0.0)).tolist()
     if not short:
         return answers
-    before = _buffers([(rows[n].account, rows[n].pool, base) for n in short], base, setting)
-    for place, n in enumerate(short):
-        row = rows[n]
-        was, now = float(before[place]), float(after[n])
-        if not row.ask.strict and now >= was:
+    before = _buffers([(*rows[n][1:3], base) for n in short], base, setting)
+    for was, n in zip(before.tolist(), short, strict=True):
+        w, _, _, ask = row = rows[n]
+        now = float(after[n])
+        if not ask.strict and now >= was:
             continue
-        refused = _refusal(row, was, now, base, setting)
-        answers[row.work] = first_of(answers[row.work], refused)
+        answers[w] = first_of(answers[w], _refusal(row, was, now, base, setting))
     return answers
 
 
@@ -153,31 +148,41 @@ Asked = tuple[str, str, Book]
 
 
 def _buffers(asked: Sequence[Asked], base: Book, setting: Setting) -> F64:
-    """Return the new-risk buffer of each asked pool; NaN where it cannot be known."""
+    """Return the new-risk buffer of each asked pool; NaN where it cannot be known.
+
+    Asks of one book stand together: each of its accounts is margined once.
+    """
     if setting.market is None or setting.items is None:
         return np.full(len(asked), np.nan)
-    accounts: dict[tuple[int, str], tuple[int, AccountState]] = {}
-    for account, _, book in asked:
-        found = book.find(account)
-        if found is not None and (id(book), account) not in accounts:
-            accounts[id(book), account] = (len(accounts), found)
+    accounts: list[tuple[str, AccountState]] = []
+    places: list[int] = []
+    owner: Book | None = None
+    seen: dict[str, int] = {}
+    for account, pool, book in asked:
+        if book is not owner:
+            owner, seen = book, {}
+        place = seen.get(account, -1)
+        if place < 0:
+            found = book.find(account)
+            if found is None:
+                places.append(-1)
+                continue
+            place = seen[account] = len(accounts)
+            accounts.append((account, found))
+        # A pool that was opened since stood nowhere before: not where the shared pool stood.
+        places.append(place if pool in accounts[place][1].pools else -1)
     if not accounts:
         return np.full(len(asked), np.nan)
-    frame = book_frame(
-        ((name, found) for (_, name), (_, found) in accounts.items()), base, setting.items
-    )
+    frame = book_frame(accounts, base, setting.items)
     buffers = new_risk_buffer(frame, setting.market)
-    rows = np.empty(len(asked), np.int64)
-    known = np.ones(len(asked), np.bool_)
-    plain = frame.n_pools == frame.n_accounts
-    for n, (account, pool, book) in enumerate(asked):
-        place = accounts.get((id(book), account))
-        # A pool that was opened since stood nowhere before: not where the shared pool stood.
-        if place is None or pool not in place[1].pools:
-            rows[n], known[n] = 0, False
-        else:
-            rows[n] = place[0] if plain else _row(frame, place[0], pool)
-    return np.where(known, buffers[rows], np.nan)
+    if frame.n_pools > frame.n_accounts:
+        pools = [pool for _, pool, _ in asked]
+        places = [
+            place if place < 0 else _row(frame, place, pool)
+            for place, pool in zip(places, pools, strict=True)
+        ]
+    rows = np.array(places)
+    return np.where(rows >= 0, buffers[rows], np.nan)
 
 
 def _row(frame: BookFrame, account: int, pool: str) -> int:
@@ -189,13 +194,14 @@ def _row(frame: BookFrame, account: int, pool: str) -> int:
     return first
 
 
-def _refusal(row: _Judged, was: float, now: float, base: Book, setting: Setting) -> Rejected:
-    where = f"{row.account}/{row.pool}"
+def _refusal(row: Judged, was: float, now: float, base: Book, setting: Setting) -> Rejected:
+    _, account, pool, ask = row
+    where = f"{account}/{pool}"
     if not math.isfinite(now):
         return Rejected(Rejection.POOL_UNPRICED, None, None, where)
-    if row.ask.strict:
-        free = free_of(base, row.account, row.pool, row.ask.asset, setting)
-        return Rejected(Rejection.MARGIN_SHORT, row.ask.asked, free, where)
+    if ask.strict:
+        free = free_of(base, account, pool, ask.asset, setting)
+        return Rejected(Rejection.MARGIN_SHORT, ask.asked, free, where)
     if not math.isfinite(was):
         return Rejected(Rejection.MARGIN_SHORT, None, None, where)
     asked = to_smallest_units(was - now, MONEY_DECIMALS, round_down=False)

@@ -99,7 +99,8 @@ class _Wave:
 
     def take(self, command: AnyCommand) -> bool:
         """Work a command out; False where it must wait for the next wave."""
-        if self.closed or (self.found and (type(command) in WORLD or _is_alone(command))):
+        alone = type(command) in WORLD or _is_alone(command)
+        if self.closed or (alone and self.found):
             return False
         if command.key in self.keys:
             return False
@@ -116,7 +117,7 @@ class _Wave:
         self.names |= names
         self.keys.add(command.key)
         self._add(found, fingerprint(command))
-        self.closed = type(command) in WORLD or _is_alone(command)
+        self.closed = alone
         return True
 
     def _add(self, found: Workspace | Outcome, print_: str) -> None:

@@ -18,6 +18,7 @@ from crossmargin.domain.accounts import SHARED
 from crossmargin.domain.book import (
     CLEARING,
     INTEREST,
+    OPEN,
     ROUNDING,
     SYSTEM,
     AccountState,
@@ -93,7 +94,7 @@ class Workspace:
         if found is None:
             refuse(Rejection.ACCOUNT_UNKNOWN, name)
         status = found.status
-        if status != Status.OPEN:
+        if status != OPEN:
             if status == Status.CLOSED:
                 refuse(Rejection.ACCOUNT_CLOSED, name)
             if status == Status.MIRROR:
@@ -152,8 +153,11 @@ class Workspace:
         held = self.held(account, pool)
         if held.debt_index:
             self._charge_interest(account, pool)
-        if held.positions:
-            self._settle_funding(account, pool)
+        funding = self.book.head.funding
+        for name, position in held.positions.items():
+            if position.funding_index != funding.get(name, 0):
+                self._settle_funding(account, pool)
+                break
 
     def _charge_interest(self, account: str, pool: str) -> None:
         for asset, own in list(self.held(account, pool).debt_index.items()):
@@ -201,7 +205,9 @@ class Workspace:
         """Have a user's pool judged at the end; strict names the asset that leaves it."""
         if account[0] == SYSTEM:
             return
-        own = self.margins.setdefault((account, pool), MarginAsk())
+        own = self.margins.get((account, pool))
+        if own is None:
+            own = self.margins[account, pool] = MarginAsk()
         if strict:
             own.strict, own.asset, own.asked = True, strict, asked
 
@@ -240,7 +246,8 @@ def amount_of(amount: int, decimals: int, where: str = "amount") -> int:
 
 def most_of(decimals: int) -> int:
     """Return the largest amount, 10^18 coins: beside more, a float no longer sees a debt."""
-    return 10 ** (COIN_DIGITS_MAX + decimals)
+    most: int = 10 ** (COIN_DIGITS_MAX + decimals)
+    return most
 
 
 def price_of(text: str, zero: bool = False) -> Ratio:

@@ -19,11 +19,11 @@ import numpy as np
 from crossmargin.domain.book import (
     CONTRACT_DECIMALS,
     INDEX_ONE,
+    MIRROR,
     MONEY_DECIMALS,
     AccountState,
     Book,
     PoolState,
-    Status,
     Terms,
 )
 from crossmargin.frames.book import BookFrame
@@ -34,8 +34,6 @@ _MONEY = 10.0**MONEY_DECIMALS
 # A contract unit times an index unit, as the ratio of due funding to settlement units.
 _DUE = 10.0 ** (CONTRACT_DECIMALS + 18)
 assert INDEX_ONE == 10**18
-# A plain number: a member of an enum is looked up and compared ten times as slowly.
-MIRROR = int(Status.MIRROR)
 
 
 class _Contract(NamedTuple):

@@ -15,6 +15,8 @@ from typing import Any
 
 from crossmargin.domain.book import (
     INDEX_ONE,
+    MIRROR,
+    OPEN,
     SYSTEM,
     AccountState,
     Book,
@@ -23,12 +25,8 @@ from crossmargin.domain.book import (
     OrderState,
     PoolState,
     PositionState,
-    Status,
 )
 from crossmargin.ledger import events as e
-
-# A plain number: a member of an enum is looked up and compared ten times as slowly.
-MIRROR = int(Status.MIRROR)
 
 
 def apply_entry(entry: e.Entry, seq: int, book: Book) -> None:
@@ -106,7 +104,7 @@ def shift(book: Book, move: e.Move) -> None:
 
 def _opened(event: e.AccountOpened, book: Book) -> None:
     pools = {terms.pool: PoolState(terms.method, terms.draw_limit) for terms in event.pools}
-    status = Status.MIRROR if event.mirror else Status.OPEN
+    status = MIRROR if event.mirror else OPEN
     book.accounts[event.account] = AccountState(status, pools)
 
 
