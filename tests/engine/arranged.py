@@ -80,7 +80,7 @@ def positions() -> Venue:
 
 
 def lending() -> Venue:
-    """ann supplies 1,000 dollars, 20,000 USDC, a BTC; cat owes 900 dollars and 9,000 USDC on 100 ETH."""
+    """ann supplies 1,000 dollars, 20,000 USDC, a BTC; cat owes 900 and 9,000 of them on 100 ETH."""
     made = venue()
     made.do(account("ann"), holding(
         "ann", {"USD": 1_000 * USD, "USDC": 20_000 * USDC, "BTC": BTC}
@@ -126,8 +126,8 @@ def failing() -> Venue:
     made = venue()
     long = {"ETH-PERP": (10 * CT, -2_000_000)}
     made.do(account("liq"), holding("liq", {"USD": 1_500 * USD}, long))
-    made.do(account("rick"), holding("rick", {"USD": 1_500 * USD}, long,
-                                     orders={"o": OrderState("ETH-PERP", -CT, "2500")}))  # fmt: skip
+    rest = {"o": OrderState("ETH-PERP", -CT, "2500")}
+    made.do(account("rick"), holding("rick", {"USD": 1_500 * USD}, long, orders=rest))
     made.do(account("broke"), holding("broke", {"USD": 1_000 * USD},
                                       {"ETH-PERP": (10 * CT, -2_500_000)}))  # fmt: skip
     made.do(account("spot"), holding("spot", {"ETH": ETH, "USD": -1_850 * USD}))

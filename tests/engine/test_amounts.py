@@ -180,7 +180,8 @@ STORIES: list[tuple[str, str, list[tuple[int, str]], tuple[int, int] | None, int
     # id, instrument, trades (contracts, price), position, realised, asset
     ("adds", "ETH-PERP", [(CT, "2000"), (CT, "2100")], (2 * CT, -410_000), 0, "USD"),
     # 3 bought at 2,000 cost 600,000; 1 sold at 2,500 for 250,000: 250,000 - 200,000
-    ("sells_some", "ETH-PERP", [(3 * CT, "2000"), (-CT, "2500")], (2 * CT, -400_000), 50_000, "USD"),
+    ("sells_some", "ETH-PERP", [(3 * CT, "2000"), (-CT, "2500")], (2 * CT, -400_000), 50_000,
+     "USD"),
     ("closes", "ETH-PERP", [(2 * CT, "2000"), (-2 * CT, "2500")], None, 100_000, "USD"),
     # 1 at 2,000 turned by -3 at 2,200: 660,000, of which 440,000 is the new short's
     ("turns", "ETH-PERP", [(CT, "2000"), (-3 * CT, "2200")], (-2 * CT, 440_000), 20_000, "USD"),

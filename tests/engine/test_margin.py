@@ -244,7 +244,8 @@ def test_a_partly_filled_order_keeps_its_place_and_its_terms() -> None:
     made.do(order("ann", "one", 2 * CT), order("ann", "two", CT))
     made.do(trade("ETH-PERP", CT // 2, "2000", Side("ann", order="one")))
     assert made.book.find("ann").pools["shared"].orders == {
-        "one": OrderState("ETH-PERP", 15 * CT // 10, "2000"), "two": OrderState("ETH-PERP", CT, "2000"),
+        "one": OrderState("ETH-PERP", 15 * CT // 10, "2000"),
+        "two": OrderState("ETH-PERP", CT, "2000"),
     }  # fmt: skip
     assert list(made.book.find("ann").pools["shared"].orders) == ["one", "two"]
 

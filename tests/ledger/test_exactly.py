@@ -45,8 +45,8 @@ def test_decimal_text_is_read_exactly(text: str, want: Fraction) -> None:
 
 
 NO_NUMBERS = [
-    "", " ", "1 ", " 1", "1,000", "1_000", "nan", "NaN", "inf", "-inf", "Infinity", "0x10", ".5", "5.",
-    "1e", "1e1000", "1e+0x", "--1", "1.2.3", "\u0661", "１", "1\n", "1" * 41, "1e3e3", "True",
+    "", " ", "1 ", " 1", "1,000", "1_000", "nan", "NaN", "inf", "-inf", "Infinity", "0x10", ".5",
+    "5.", "1e", "1e1000", "1e+0x", "--1", "1.2.3", "\u0661", "１", "1\n", "1" * 41, "1e3e3", "True",
 ]  # fmt: skip
 
 
@@ -99,7 +99,7 @@ WORTHS = [
     ("inverse_8", terms(payoff="inverse", size="100.0"), 3 * CT, "30000", 8, 1_000_000),
     # 1 ct x 100 / 3 x 10^8 = 10^10 / 3
     ("inverse_third", terms(payoff="inverse", size="100.0"), CT, "3", 8, Fraction(10**10, 3)),
-    # an inverse option's price is in settlement units: 3 ct x 0.1 x 0.0123456789 x 10^8 = 370,370.367
+    # an inverse option's price is in coins: 3 ct x 0.1 x 0.0123456789 x 10^8 = 370,370.367
     ("inverse_call", terms("call", "inverse", "0.1"), 3 * CT, "0.0123456789", 8,
      Fraction("370370.367")),
     # 0.1 ct x 12.3456789 x 10^6 = 1,234,567.89
