@@ -147,8 +147,7 @@ def _close(pump: Pump, summary: bytes, json: bool) -> None:
     if json and not lost:
         _write(summary)
     else:
-        sys.stderr.buffer.write(summary)
-        sys.stderr.flush()
+        print(summary.decode(), end="", file=sys.stderr, flush=True)
 
 
 @contextmanager
