@@ -60,7 +60,11 @@ class Judged:
 
     asset: str = ""
     amount: int = 0
-    strict: bool = False
+    payer: str = ""  # which of its merged pools pays; "" where nothing leaves
+
+    @property
+    def strict(self) -> bool:
+        return bool(self.payer)
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ class Case:
     def pays_out(self, account: str, pool: str, asset: str, amount: int) -> None:
         """10.16: judge this pool at the end, strictly."""
         where = (account, self._margined(account, pool))
-        self.judged[where] = Judged(asset, amount, True)
+        self.judged[where] = Judged(asset, amount, pool)
 
     def _margined(self, account: str, pool: str) -> str:
         held = self.book.accounts[account].pools[pool]
@@ -142,7 +146,7 @@ class Case:
             return [(False, Refused("pool_unpriced"))]
         enough = after.holds()
         if how.strict:
-            self.short = (account, pool, how.asset)
+            self.short = (account, how.payer, how.asset)
             return [(enough, Refused("margin_short", how.amount))]
         if enough is True:
             return []
