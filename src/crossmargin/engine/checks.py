@@ -199,7 +199,7 @@ def _refusal(row: Judged, was: float, now: float, base: Book, setting: Setting) 
     where = f"{account}/{pool}"
     if not math.isfinite(now):
         return Rejected(Rejection.POOL_UNPRICED, None, None, where)
-    if ask.strict:
+    if ask.asset:
         free = free_of(base, account, pool, ask.asset, setting)
         return Rejected(Rejection.MARGIN_SHORT, ask.asked, free, where)
     if not math.isfinite(was):

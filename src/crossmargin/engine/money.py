@@ -19,7 +19,6 @@ from crossmargin.domain.book import INTEREST, MONEY_DECIMALS, OUTSIDE, ROUNDING,
 from crossmargin.engine import commands as c
 from crossmargin.engine.replies import Rejection
 from crossmargin.engine.workspace import Workspace, amount_of, is_name, most_of, refuse
-from crossmargin.frames.market import asset_prices
 from crossmargin.ledger import events as e
 from crossmargin.ledger import exactly
 from crossmargin.ledger.events import PoolTerms, Posting
@@ -114,7 +113,7 @@ def withdraw(command: c.Withdraw, work: Workspace) -> None:
     work.accrue(account, pool)
     work.ask_balance(account, pool, asset, amount)
     work.cash.setdefault(asset, amount)
-    work.ask_margin(account, pool, asset, amount)
+    work.ask_margin(account, pool, True, asset, amount)
     work.emit(e.Withdrawn(command.reference[:200], _pair(
         (account, pool), (OUTSIDE, SHARED), asset, amount)))  # fmt: skip
 
@@ -127,7 +126,8 @@ def borrow(command: c.Borrow, work: Workspace) -> None:
     work.accrue(account, pool)
     work.cash.setdefault(asset, amount)
     work.borrows.setdefault(asset, amount)
-    work.ask_margin(account, pool)
+    # Strict: what counts nothing would leave a pool under water as if it were a loan.
+    work.ask_margin(account, pool, strict=True)
     work.emit(e.Borrowed(_pair((account, pool), (OUTSIDE, SHARED), asset, amount)))
 
 
@@ -168,18 +168,18 @@ def transfer(command: c.Transfer, work: Workspace) -> None:
     work.accrue(account, pool)
     work.accrue(target, command.to_pool)
     work.ask_balance(account, pool, asset, amount)
-    work.ask_margin(account, pool, asset, amount)
+    work.ask_margin(account, pool, True, asset, amount)
     ends = _pair((account, pool), (target, command.to_pool), asset, amount)
     work.emit(e.Transferred(ends, back))
 
 
 def value_of(asset: str, amount: int, work: Workspace) -> Ratio | None:
-    """Return what an amount is worth, 10^-6 numeraire, exactly; None where it has no price."""
+    """Return what an amount is worth, 10^-6 numeraire, exactly; None where its price is bad."""
     market = work.setting.market
     assert work.setting.items is not None
     row, _ = work.setting.items.assets[asset]
-    price = float("nan") if market is None else float(asset_prices(market.frame)[row])
-    if not math.isfinite(price):
+    price = float("nan") if market is None else float(market.priced.price[row])
+    if market is None or market.priced.asset_bad[row] or not math.isfinite(price):
         return None
     num, den = price.as_integer_ratio()
     return amount * num * 10**MONEY_DECIMALS, den * 10 ** work.setting.decimals[asset]

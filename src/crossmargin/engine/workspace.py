@@ -201,15 +201,18 @@ class Workspace:
         """Refuse the command where nothing that is tested earlier does: go on working it out."""
         self.late = first_of(self.late, Rejected(reason, asked, free, where))
 
-    def ask_margin(self, account: str, pool: str, strict: str = "", asked: int = 0) -> None:
-        """Have a user's pool judged at the end; strict names the asset that leaves it."""
+    def ask_margin(
+        self, account: str, pool: str, strict: bool = False, leaves: str = "", asked: int = 0
+    ) -> None:
+        """Have a user's pool judged at the end; `leaves` names the asset of a withdrawal."""
         if account[0] == SYSTEM:
             return
         own = self.margins.get((account, pool))
         if own is None:
             own = self.margins[account, pool] = MarginAsk()
-        if strict:
-            own.strict, own.asset, own.asked = True, strict, asked
+        own.strict |= strict
+        if leaves:
+            own.asset, own.asked = leaves, asked
 
     def ask_balance(self, account: str, pool: str, asset: str, asked: int) -> None:
         """Have a balance stay at zero or above."""
