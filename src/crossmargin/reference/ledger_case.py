@@ -61,10 +61,7 @@ class Judged:
     asset: str = ""
     amount: int = 0
     payer: str = ""  # which of its merged pools pays; "" where nothing leaves
-
-    @property
-    def strict(self) -> bool:
-        return bool(self.payer)
+    strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,15 +123,16 @@ class Case:
         """The account as it stands now."""
         return self.desk.standing(name, self.book.accounts[name], self.now_ns)
 
-    def takes_risk(self, account: str, pool: str) -> None:
+    def takes_risk(self, account: str, pool: str, strict: bool = False) -> None:
         """10.16: judge this pool at the end, as new risk. Outside is nobody's pool."""
         if account != OUTSIDE:
-            self.judged.setdefault((account, self._margined(account, pool)), Judged())
+            where = (account, self._margined(account, pool))
+            self.judged.setdefault(where, Judged()).strict |= strict
 
     def pays_out(self, account: str, pool: str, asset: str, amount: int) -> None:
         """10.16: judge this pool at the end, strictly."""
         where = (account, self._margined(account, pool))
-        self.judged[where] = Judged(asset, amount, pool)
+        self.judged[where] = Judged(asset, amount, pool, True)
 
     def _margined(self, account: str, pool: str) -> str:
         held = self.book.accounts[account].pools[pool]
@@ -145,14 +143,14 @@ class Case:
         if after is None:
             return [(False, Refused("pool_unpriced"))]
         enough = after.holds()
-        if how.strict:
+        if how.payer:
             self.short = (account, how.payer, how.asset)
             return [(enough, Refused("margin_short", how.amount))]
         if enough is True:
             return []
         standing = self.before(account)
         was = standing.allowance(pool) if standing is not None and pool in standing.rows else None
-        kept = after.keeps(was)
+        kept = False if how.strict else after.keeps(was)
         truth = True if kept is True else (None if kept is None or enough is None else False)
         return [(truth, _short(after, was))]
 

@@ -157,7 +157,7 @@ def borrow(case: Case, command: Any) -> None:
     case.borrows(command.account, command.pool, command.asset, command.amount)
     _pay(case, (command.account, command.pool), (OUTSIDE, SHARED), command)
     short_of_cash(case, command)
-    case.takes_risk(command.account, command.pool)
+    case.takes_risk(command.account, command.pool, strict=True)
 
 
 def _leaves(case: Case, command: Any) -> None:
