@@ -1,0 +1,225 @@
+"""(i) The engine: 1,000,000 accounts, durable commands a second, beside double entry in SQL."""
+
+from __future__ import annotations
+
+import gc
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.baselines import double_entry
+from benchmarks.harness import ROOT, Figure, Result
+from benchmarks.ledger_fixture import Journal
+from benchmarks.ledger_load import (
+    Clock,
+    Load,
+    Traffic,
+    Watched,
+    drive,
+    pauses,
+    raw_per_second,
+    resident_bytes,
+)
+from crossmargin.engine.ports import Store
+from crossmargin.engine.queue import CommandQueue
+from crossmargin.engine.runtime import Engine
+from crossmargin.ledger import journal
+
+TITLE = "durable commands a second at 1,000,000 accounts, against double entry in PostgreSQL"
+ROUNDS = 3
+IN_FLIGHT = 1_024
+STORES = ("sqlite", "postgres")
+KINDS = [(store, what) for store in STORES for what in ("risky", "safe")]
+
+
+class Size(NamedTuple):
+    """How much of everything."""
+
+    accounts: int
+    risky: int
+    safe: int
+    pgbench_s: int
+
+
+FULL, QUICK = Size(1_000_000, 40_000, 60_000, 4), Size(100_000, 4_000, 6_000, 1)
+
+
+def run(quick: bool) -> Result:
+    """Measure in a process of its own, and say each figure beside its target."""
+    words = [sys.executable, "-m", "benchmarks.bench_i", "quick" if quick else "full"]
+    done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    one, eight = found["pgbench_1"], found["pgbench_8"]
+    figures = []
+    for store in STORES:
+        risky, safe, raw = (found[f"{store}_{what}"] for what in ("risky", "safe", "raw"))
+        figures += [
+            Figure(
+                f"{store}, margin-checked", risky["per_second"], "commands/s", least=10_000,
+                note=waits(risky),
+            ),
+            Figure(
+                f"{store}, to pgbench -c 1", ratio(risky, one), "x double entry", least=5.0,
+                note=f"{statistics.median(one):,.0f} transactions/s",
+            ),
+            Figure(
+                f"{store}, to pgbench -c 8", ratio(risky, eight), "x double entry", least=1.0,
+                note=f"{statistics.median(eight):,.0f} transactions/s",
+            ),
+            Figure(
+                f"{store}, no risk added", safe["per_second"], "commands/s", least=30_000,
+                note=waits(safe),
+            ),
+            Figure(
+                f"{store}, bare appends", statistics.median(raw), "records/s",
+                note="the same records in the same groups, each group synced",
+            ),
+        ]  # fmt: skip
+    figures += [
+        Figure(
+            "replay of these records", found["replay_per_second"], "records/s", least=100_000,
+            note="every hash checked; the state is the live engine's",
+        ),
+        Figure("memory", found["bytes_an_account"], "bytes an account", note="4 holdings"),
+        Figure(
+            "longest collection", found["pause_ms"], "ms", note="garbage collector, all runs",
+        ),
+    ]  # fmt: skip
+    return Result(figures, found["state"], found["sizes"], found["seconds"])
+
+
+def ratio(load: dict[str, Any], baseline: list[float]) -> float:
+    """Return the median over the rounds: both sides of a round saw the same machine."""
+    rounds = zip(load["rounds"], baseline, strict=True)
+    return statistics.median(ours / theirs for ours, theirs in rounds)
+
+
+def waits(load: dict[str, Any]) -> str:
+    p50, p99, p999 = load["waits_ms"]
+    return f"p50 {p50:.1f}, p99 {p99:.1f}, p99.9 {p999:.1f} ms with {IN_FLIGHT:,} in flight"
+
+
+# --- in the process that measures -----------------------------------------------------------------
+
+
+def measure(size: Size) -> dict[str, Any]:
+    """Return every number; the state the engine ends in is checked by a replay of the journal."""
+    from tests.postgres import fresh, server
+
+    from crossmargin.adapters.store import create_store
+
+    clock = time.perf_counter
+    started = clock()
+    with tempfile.TemporaryDirectory() as folder, server() as url:
+        stores: dict[str, Store] = {
+            "sqlite": create_store(Path(folder) / "journal.db"),
+            "postgres": create_store(fresh(url)),
+        }
+        engine, traffic, bytes_an_account = opened(size, list(stores.values()))
+        start = engine.seq, engine.chain, list(journal.snapshot_parts(engine.book))
+        double_entry.fill(url, size.accounts)
+        ready = clock()
+        runs: dict[str, list[Any]] = {}
+        with pauses() as stops:
+            for _ in range(ROUNDS):
+                one_round(engine, traffic, stores, size, runs)
+                baseline_round(url, size, runs)
+        assert double_entry.is_balanced(url, size.accounts)
+        ended = clock()
+        n_records, replay_s = replayed(engine, stores, start)
+        for store in stores.values():
+            store.close()
+    told = {f"{store}_{what}": summary(runs[f"{store}_{what}"]) for store, what in KINDS}
+    return told | {
+        **{name: runs[name] for name in runs if name not in told},
+        "bytes_an_account": bytes_an_account, "pause_ms": max(stops, default=0.0),
+        "collections": len(stops), "replay_per_second": n_records / replay_s,
+        "state": engine.state_hash().hex()[:16],
+        "sizes": size._asdict() | {"in_flight": IN_FLIGHT, "records": n_records},
+        "seconds": {
+            "opening": ready - started, "rounds": ended - ready, "replay": replay_s,
+            "whole": clock() - started,
+        },
+    }  # fmt: skip
+
+
+def opened(size: Size, stores: list[Store]) -> tuple[Engine, Traffic, float]:
+    """Return a warm engine whose accounts stand in every store, and bytes an account takes."""
+    written = Journal(size.accounts)
+    for groups in ([written.records], written.openings()):
+        for records in groups:
+            for store in stores:
+                store.append(records)
+    before = resident_bytes()
+    book = written.book()
+    held = resident_bytes() - before
+    clock = Clock(written.at_ns)
+    engine = Engine(stores[0], clock, book, written.chain)
+    # Kernels are compiled or loaded, and everything loaded is out of the collector's sight.
+    engine.submit([Traffic(size.accounts, written.prices, clock, "w").prices()])
+    stores[1].append([record for batch in stores[0].read(written.seq) for record in batch])
+    engine.what_if(Traffic(size.accounts, written.prices, clock, "w").risky(200))
+    gc.collect()
+    gc.freeze()
+    return engine, Traffic(size.accounts, written.prices, clock), held / size.accounts
+
+
+def one_round(
+    engine: Engine, traffic: Traffic, stores: dict[str, Store], size: Size,
+    runs: dict[str, list[Any]],
+) -> None:  # fmt: skip
+    """Run both mixes on each store; what one took is then appended, as it came, to the other."""
+    for name, other in (STORES, STORES[::-1]):
+        engine.store = watched = Watched(stores[name])
+        for what in ("risky", "safe"):
+            commands = getattr(traffic, what)(getattr(size, what))
+            queue = CommandQueue(engine)
+            load = drive(queue, commands, IN_FLIGHT, traffic.prices)
+            queue.stop()
+            assert load.refused <= 0.01 * len(commands), f"{load.refused} refused"
+            runs.setdefault(f"{name}_{what}", []).append(load)
+        raw = raw_per_second(stores[other], watched.groups)
+        runs.setdefault(f"{other}_raw", []).append(raw)
+
+
+def baseline_round(url: str, size: Size, runs: dict[str, list[Any]]) -> None:
+    """Run the baseline at one and at eight connections."""
+    for clients in (1, 8):
+        found = double_entry.per_second(url, size.accounts, clients, size.pgbench_s)
+        runs.setdefault(f"pgbench_{clients}", []).append(found)
+
+
+def summary(loads: list[Load]) -> dict[str, Any]:
+    """Return a kind's medians over the rounds; waits: p50, p99, p99.9."""
+    rounds = [load.per_second for load in loads]
+    waits = [statistics.median(load.wait_ms(p) for load in loads) for p in (50, 99, 99.9)]
+    return {"per_second": statistics.median(rounds), "rounds": rounds, "waits_ms": waits}
+
+
+def replayed(
+    engine: Engine, stores: dict[str, Store], start: tuple[int, bytes, list[bytes]]
+) -> tuple[int, float]:
+    """Replay what PostgreSQL kept onto the state of the start; return records and seconds.
+
+    The end must be the live engine's, to the last bit, and nothing created or lost.
+    """
+    assert stores["sqlite"].last() == stores["postgres"].last() == (engine.seq, engine.chain)
+    seq, chain, parts = start
+    book = journal.book_from_parts(parts, seq, journal.parts_hash(parts))
+    records = [record for batch in stores["postgres"].read(seq) for record in batch]
+    started = time.perf_counter()
+    chain = journal.replay(records, book, chain)
+    seconds = time.perf_counter() - started
+    assert chain == engine.chain
+    assert journal.state_hash(book) == engine.state_hash()
+    assert all(users + system == 0 for users, system in journal.totals(book).values())
+    return len(records), seconds
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(QUICK if sys.argv[1] == "quick" else FULL)))
