@@ -48,13 +48,15 @@ class Pump:
         self.feed, self.commands, self.write = feed, commands, write
         self.counts: Counter[str] = Counter()
         self.failed: BaseException | None = None
+        self.lost: OSError | None = None
         self._room = _Room()
         self._lots: queue.SimpleQueue[_Lot | None] = queue.SimpleQueue()
 
     def run(self) -> None:
         """Take lines until the feed ends or is stopped; return when all that were are answered.
 
-        What failed on the way, the engine or the output, is in `failed`: the feed was stopped.
+        Where the engine failed on the way, or the output was lost, the feed was stopped: `failed`
+        and `lost` say why.
         """
         answering = threading.Thread(target=self._answer_all, name="crossmargin-answers")
         answering.daemon = True
@@ -102,21 +104,26 @@ class Pump:
     def _answer_all(self) -> None:
         while (lot := self._lots.get()) is not None:
             told = self._told(lot)
-            try:
-                if not isinstance(self.failed, OSError):
-                    self.write(b"".join(line + b"\n" for line in told))
-            except OSError as lost:
-                # Nobody hears the answers any more: take no more commands.
-                self._fail(lost)
-            if isinstance(self.failed, OSError):
+            if self.lost is None:
+                self._write(told)
+            if self.lost is not None:
                 self.counts["undelivered"] += len(told)
             self._room.leave(len(lot.slots), lot.n_bytes)
+
+    def _write(self, told: list[bytes]) -> None:
+        try:
+            self.write(b"".join(line + b"\n" for line in told))
+        except OSError as lost:
+            # Nobody hears the answers any more: take no more commands.
+            self.lost = lost
+            self.feed.stop()
 
     def _told(self, lot: _Lot) -> list[bytes]:
         try:
             replies = iter(lot.answer.result())
         except BaseException as failure:
-            self._fail(failure)
+            self.failed = self.failed or failure
+            self.feed.stop()
             self.counts["unknown"] += len(lot.commands)
             answers = iter([_line("unknown", key=command.key) for command in lot.commands])
         else:
@@ -132,10 +139,6 @@ class Pump:
         else:
             self.counts["rejected"] += 1
         return reply_to_json(reply, key)
-
-    def _fail(self, failure: BaseException) -> None:
-        self.failed = self.failed or failure
-        self.feed.stop()
 
 
 class _Room:
@@ -181,12 +184,12 @@ def _command(line: Line, line_max: int) -> AnyCommand:
 
 def _invalid(line: Line, invalid: InputInvalid) -> bytes:
     try:
-        named = {"key": msgspec.json.decode(line.text, type=_Keyed).key}
+        key = msgspec.json.decode(line.text, type=_Keyed).key
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        named = {}
+        key = ""
     return _line(
-        "invalid", **named, where=invalid.where, found=str(invalid.found),
-        allowed=invalid.allowed, remedy=invalid.remedy,
+        "invalid", **({"key": key} if key else {}), where=invalid.where,
+        found=str(invalid.found), allowed=invalid.allowed, remedy=invalid.remedy,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -110,8 +110,8 @@ def _run(engine: KeepingEngine, feed: Feed, group: int, json: bool) -> int:
 
     pump = Pump(feed, CommandQueue(engine, LINES_MAX, group), _write)
     at = stamp_text(engine.now())
-    _write(_line("ready", {"seq": engine.seq, "store": engine.store.where, "at": at}))
     with _pauses() as pauses, _stopped_by_signals(feed):
+        _write(_line("ready", {"seq": engine.seq, "store": engine.store.where, "at": at}))
         started = time.perf_counter()
         pump.run()
         seconds = time.perf_counter() - started
@@ -124,27 +124,22 @@ def _run(engine: KeepingEngine, feed: Feed, group: int, json: bool) -> int:
         "memory_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }  # fmt: skip
     _close(pump, _line("closed", summary), json)
-    if pump.failed is None:
-        return Exit.OK
-    if not isinstance(pump.failed, LedgerError | OSError):
+    if pump.failed is not None and not isinstance(pump.failed, LedgerError):
         raise pump.failed
-    return UNANSWERED
+    return UNANSWERED if pump.failed or pump.lost else Exit.OK
 
 
 def _close(pump: Pump, summary: bytes, json: bool) -> None:
     """Say what failed, and the summary."""
-    lost = isinstance(pump.failed, OSError)
-    if lost:
-        n_lost = pump.counts["undelivered"]
-        _complain(f"stdout: {pump.failed}; {n_lost} replies were not delivered, ask by their keys")
+    if pump.failed is not None:
+        n = pump.counts["unknown"]
+        _complain(f"{pump.failed} ({n} commands are not answered: send them again as they were)")
+    if pump.lost is not None:
+        n = pump.counts["undelivered"]
+        _complain(f"stdout: {pump.lost}; {n} replies were not delivered, ask by their keys")
         # What is left in the buffer must not fail again when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    elif pump.failed is not None:
-        n_unknown = pump.counts["unknown"]
-        _complain(
-            f"{pump.failed} ({n_unknown} commands are not answered: send them again as they were)"
-        )
-    if json and not lost:
+    if json and pump.lost is None:
         _write(summary)
     else:
         print(summary.decode(), end="", file=sys.stderr, flush=True)
@@ -191,7 +186,7 @@ def _pauses() -> Iterator[list[float]]:
         gc.callbacks.remove(note)
 
 
-def _line(kind: str, facts: dict[str, object]) -> bytes:
+def _line(kind: str, facts: Mapping[str, object]) -> bytes:
     return text.dumps({"type": kind, **facts}, ensure_ascii=False).encode() + b"\n"
 
 
