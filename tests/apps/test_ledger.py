@@ -149,6 +149,14 @@ def test_a_statement_opens_and_closes_as_the_book_stood(
     assert amounts(answer["closing"]) == want
 
 
+def test_a_statement_holds_both_ends_of_its_span(ledger: Path, say: Say) -> None:
+    words = ("statement", ledger, "--account", "alice", "--from", DAYS[1], "--to", DAYS[1])
+    assert {line["seq"] for line in say(*words)[1]["lines"]} == {15}
+    after = "2026-01-06T12:00:00.000001Z"
+    words = ("statement", ledger, "--account", "alice", "--from", after, "--to", DAYS[2])
+    assert {line["seq"] for line in say(*words)[1]["lines"]} == {18}
+
+
 def test_a_statement_says_in_words_what_happened(ledger: Path, say: Say) -> None:
     _, answer, _ = say("statement", ledger, "--account", "alice")
     assert [(x["seq"], x["role"], x["what"]) for x in answer["lines"]] == [
@@ -479,6 +487,34 @@ def test_an_account_that_holds_something_else_is_left_as_it_is(
     assert stands["balances"][0]["amount"] == "79805.775308"
 
 
+HELD = {
+    "account": "frank", "balances": {"USDC": "7"},
+    "positions": [{"instrument": "BTC-PERP", "quantity": "1", "entry_price": "60000"}],
+    "orders": [{"instrument": "BTC-PERP", "quantity": "0.1", "limit_price": "59000"}],
+    "pools": [{"pool": "b", "draw_limit": "5", "drawn": "2", "balances": {"USDC": "1"}}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"balances": {"USDC": "8"}},
+        {"positions": [{"instrument": "BTC-PERP", "quantity": "1", "entry_price": "60001"}]},
+        {"orders": [{"instrument": "BTC-PERP", "quantity": "0.1", "limit_price": "59001"}]},
+        {"pools": [HELD["pools"][0] | {"drawn": "1"}]},
+        {"pools": [HELD["pools"][0] | {"draw_limit": "6"}]},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_an_account_is_here_already_only_when_all_of_it_is(
+    ledger: Path, say: Say, tmp_path: Path, other: dict[str, Any]
+) -> None:
+    words = ("import", ledger, "--at", DAYS[2], "--book")
+    assert say(*words, book_of(tmp_path / "a.json", HELD))[1]["imported"] == 1
+    assert say(*words, book_of(tmp_path / "a.json", HELD))[1]["already_here"] == 1
+    assert say(*words, book_of(tmp_path / "b.json", HELD | other))[1]["differ"].keys() == {"frank"}
+
+
 def test_one_wrong_row_keeps_the_whole_book_out(ledger: Path, say: Say, tmp_path: Path) -> None:
     bad = {"account": "erin", "balances": {"USDC": "0.0000001", "DOGE": "1"}}
     book = book_of(tmp_path / "b.json", DAVE, bad)
@@ -547,6 +583,23 @@ def test_a_ledger_is_brought_up_to_a_later_market(say: Say, tmp_path: Path) -> N
     assert (code, "ListMarket" in answer["commands"]) == (Exit.OK, False)
     assert "AdoptRulebook" not in answer["commands"]
     assert say("verify", store)[1]["sound"]
+
+
+def test_new_prices_list_no_market_anew_and_new_terms_do(say: Say, tmp_path: Path) -> None:
+    store, market = begun(tmp_path), tmp_path / "market.json"
+    later = market.read_text().replace(DAYS[0], DAYS[1])
+    market.write_text(later.replace('"level": 60000', '"level": 61000'))
+    code, answer, _ = say("adopt", store, "--market", market)
+    assert (code, set(answer["commands"])) == (Exit.OK, {"AcceptPrices"})
+    market.write_text(later.replace("1.21", "1.22").replace(DAYS[1], DAYS[2]))
+    _, answer, _ = say("adopt", store, "--market", market)
+    assert set(answer["commands"]) == {"ListMarket", "AcceptPrices"}
+    # Decimals that were listed stay: nothing at all is adopted.
+    market.write_text(later.replace('"decimals": 8', '"decimals": 9').replace(DAYS[1], DAYS[2]))
+    before = newest(store)
+    code, _, beside = say("adopt", store, "--market", market)
+    assert (code, newest(store)) == (Exit.BAD_INPUT, before)
+    assert "terms_changed" in beside
 
 
 def test_prices_that_are_too_old_leave_a_ledger_as_it_was(say: Say, tmp_path: Path) -> None:
@@ -645,3 +698,15 @@ def test_a_password_is_shown_nowhere_and_names_with_brackets_as_they_are(
     out = capsys.readouterr().out
     assert out.count("[red]ann[/]") == 2
     assert "deposit, [bold]x" in out
+
+
+@pytest.mark.parametrize("words", [["ledger", "--help"], ["ledger", "statement", "--help"]])
+def test_help_imports_nothing_heavy(words: list[str]) -> None:
+    heavy = ("numba", "numpy", "polars", "pyarrow", "matplotlib", "sqlalchemy", "psycopg", "duckdb")
+    code = (
+        "import sys\nfrom crossmargin.apps.cli.program import run\n"
+        f"assert run({words!r}) == 0\n"
+        f"print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stderr.strip() == "[]"

@@ -126,9 +126,8 @@ def _paid_to(postings: tuple[Posting, ...], n: int) -> str:
     mine = postings[n]
     if mine.account == FEES or mine.account.startswith(INSURANCE):
         return mine.account
-    after = postings[n + 1] if n + 1 < len(postings) else mine
-    is_fee = after.account == FEES or after.account.startswith(INSURANCE)
-    return after.account if is_fee and after.amount == -mine.amount else ""
+    after = postings[n + 1].account if n + 1 < len(postings) else ""
+    return after if after == FEES or after.startswith(INSURANCE) else ""
 
 
 # --- words ----------------------------------------------------------------------------------------

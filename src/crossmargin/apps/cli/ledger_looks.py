@@ -223,8 +223,8 @@ def verify(store: str, *, noted: Text = None, as_json: AsJson = False) -> int:
         found = verified(opened, pair, watch)
     told = {
         "store": shown(store), "sound": not found.wrong, "seq": found.seq,
-        "hash": found.chain.hex(), "at": stamp_text(found.at_ns), "events": found.events, "snapshots": found.snapshots,
-        "state_hash": found.state_hash.hex(),
+        "hash": found.chain.hex(), "at": stamp_text(found.at_ns), "events": found.events,
+        "snapshots": found.snapshots, "state_hash": found.state_hash.hex(),
         "wrong": [{"record": one.seq, "found": one.found} for one in found.wrong],
     }  # fmt: skip
     if as_json:
