@@ -27,8 +27,6 @@ from crossmargin.ledger.events import (
 )
 
 GENESIS = bytes(32)
-# An entry of more is no single command of ours; docs/limits.md states it.
-ENTRY_BYTES_MAX = 64 * 1024 * 1024
 # Accounts in one part of a snapshot: a few megabytes.
 PART_ACCOUNTS = 20_000
 

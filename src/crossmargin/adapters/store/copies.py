@@ -23,9 +23,8 @@ import msgspec
 
 from crossmargin.adapters.store.opening import create_store
 from crossmargin.adapters.store.sqlite import sync_folder
-from crossmargin.adapters.store.tables import TableStore
 from crossmargin.base.errors import FileUnreadable, InputInvalid, JournalBroken, StoreFailed
-from crossmargin.engine.ports import Record
+from crossmargin.engine.ports import Record, Store
 from crossmargin.ledger.journal import GENESIS, chained
 
 Progress = Callable[[int, int], None]
@@ -48,7 +47,7 @@ class BackupHead(msgspec.Struct, frozen=True):
 
 
 def backup(
-    store: TableStore, target: str | Path, progress: Progress = lambda done, of: None
+    store: Store, target: str | Path, progress: Progress = lambda done, of: None
 ) -> Path:
     """Write the journal up to its present end into one file; return the file's path.
 
@@ -98,7 +97,7 @@ def restore(
     with closing(create_store(where)) as store:
         store.mark_restoring(True)
         done = 0
-        for batch in verified(_batches(path), str(path)):
+        for batch in verified(batches(path), str(path)):
             records = [record for record in batch if record.seq <= end]
             store.append(records)
             done += len(records)
@@ -228,7 +227,7 @@ def _packed(batch: list[Record]) -> bytes:
     return _BLOCK.pack(len(packed), len(raw)) + packed
 
 
-def _batches(path: Path) -> Iterator[list[Record]]:
+def batches(path: Path) -> Iterator[list[Record]]:
     """Yield the records of a verified file, a block at a time."""
     codec = _codec()
     with _readable(path) as file:

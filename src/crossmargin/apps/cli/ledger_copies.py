@@ -38,7 +38,7 @@ def backup(store: str, file: Path, *, as_json: AsJson = False) -> int:
     from crossmargin.adapters.store.copies import verify
 
     with reading(store) as opened, searching("copying", as_json) as watch:
-        path = copied(opened, file, watch)  # type: ignore[arg-type]
+        path = copied(opened, file, watch)
         head = verify(path)
     told = {
         "store": shown(store), "file": str(path), "bytes": path.stat().st_size,
@@ -89,7 +89,7 @@ def _last_at(file: Path, at_ns: int) -> int:
 
     copies.verify(file)
     last = 0
-    for batch in copies._batches(file):
+    for batch in copies.batches(file):
         if decode(batch[-1].body, batch[-1].seq).at_ns <= at_ns:
             last = batch[-1].seq
             continue
