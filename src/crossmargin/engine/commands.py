@@ -10,8 +10,11 @@ Spec   docs/spec/10-ledger.md
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
+from crossmargin.base.errors import InputInvalid
 from crossmargin.domain.accounts import SHARED
 from crossmargin.domain.book import Mark, OrderState, Print, Rows, Scenarios
 from crossmargin.engine.replies import Accepted as Accepted
@@ -19,6 +22,11 @@ from crossmargin.engine.replies import Rejected as Rejected
 from crossmargin.engine.replies import Rejection as Rejection
 from crossmargin.engine.replies import Reply as Reply
 from crossmargin.ledger.events import PoolTerms
+
+# Of what is wrong with a field, as much as is shown.
+SAID_CHARS_MAX = 160
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Command(
@@ -335,3 +343,34 @@ class Batch(Command, frozen=True, kw_only=True):
 
 AnyCommand = Single | World | Batch
 WORLD = frozenset(World.__args__)
+
+
+def understood(command: object) -> AnyCommand:
+    """Return a command whose every field is of its type; InputInvalid where one is not.
+
+    A class does not look at what it is built of: an amount of 2.0 or a flag of 1 would be kept,
+    acknowledged, and then be a record that nobody can read.
+    """
+    if not isinstance(command, Command):
+        found = type(command).__name__
+        raise InputInvalid("command", found, "be one of crossmargin.engine.commands")
+    if isinstance(command, Batch):
+        # One by one: what may stand in a batch is said by a refusal, not by a type.
+        bare = _typed(msgspec.structs.replace(command, commands=()))
+        inner = tuple(understood(one) for one in command.commands)
+        whole: AnyCommand = msgspec.structs.replace(bare, commands=inner)
+        return whole
+    alike: AnyCommand = _typed(command)
+    return alike
+
+
+def _typed(command: Command) -> Any:
+    kind = type(command)
+    try:
+        _encode(command)  # text that is no Unicode cannot be kept either
+        return msgspec.convert(msgspec.to_builtins(command, builtin_types=(bytes,)), kind)
+    except (msgspec.MsgspecError, TypeError, ValueError) as unreadable:
+        raise InputInvalid(
+            kind.__name__, str(unreadable)[:SAID_CHARS_MAX], "have fields of their types",
+            "amounts are int, prices and rates are text",
+        ) from None  # fmt: skip

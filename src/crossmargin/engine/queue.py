@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from typing import NamedTuple
 
 from crossmargin.base.errors import Overloaded
-from crossmargin.engine.commands import AnyCommand
+from crossmargin.engine.commands import AnyCommand, understood
 from crossmargin.engine.replies import Reply
 from crossmargin.engine.runtime import Engine
 
@@ -50,8 +50,11 @@ class CommandQueue:
     def submit(self, commands: Sequence[AnyCommand]) -> Future[list[Reply]]:
         """Queue commands; the future ends when their records are durable, or with what failed.
 
-        Raises Overloaded where the queue is full or stopping: then nothing was queued.
+        Raises Overloaded where the queue is full or stopping, InputInvalid where a field is not of
+        its type: then nothing was queued.
         """
+        # Here, in the caller's thread: others' commands share a group with these.
+        commands = [understood(command) for command in commands]
         answer: Future[list[Reply]] = Future()
         with self._lock:
             if self._failed is not None:
@@ -102,6 +105,9 @@ class CommandQueue:
         return group, False
 
     def _answer(self, group: list[_Asked]) -> None:
+        n_taken = sum(len(asked.commands) for asked in group)
+        # Who gave up waiting is not looked at; from here on nobody can give up any more.
+        group = [asked for asked in group if asked.answer.set_running_or_notify_cancel()]
         commands = [command for asked in group for command in asked.commands]
         try:
             if self._failed is not None:
@@ -117,4 +123,4 @@ class CommandQueue:
                 asked.answer.set_result(replies[start : start + len(asked.commands)])
                 start += len(asked.commands)
         with self._lock:
-            self._waiting -= len(commands)
+            self._waiting -= n_taken

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from crossmargin.base.errors import JournalBroken, StoreFailed
 from crossmargin.domain.book import Book
-from crossmargin.engine.commands import AnyCommand
+from crossmargin.engine.commands import AnyCommand, understood
 from crossmargin.engine.decide import Decided, decide
 from crossmargin.engine.market import Setting, Settings
 from crossmargin.engine.ports import Clock, Record, Store
@@ -51,10 +51,24 @@ class Engine:
     def submit(self, commands: Sequence[AnyCommand]) -> list[Reply]:
         """Decide commands in order and return a reply each; what was accepted is durable.
 
+        Raises InputInvalid where a field is not of its type: then nothing of the call happened.
         Raises StoreFailed, StoreConflict or StoreBusy where the store does: then no command of
         this call is acknowledged, and the engine is halted until it is opened again.
         """
         self._check_running()
+        commands = [understood(command) for command in commands]
+        before = self.seq
+        try:
+            replies, records = self._decide_all(commands)
+        except BaseException:
+            # The book may be ahead of the store now, and what went wrong is no answer of ours.
+            self.halted = self.seq != before
+            raise
+        self._keep(records)
+        return replies
+
+    def _decide_all(self, commands: Sequence[AnyCommand]) -> tuple[list[Reply], list[Record]]:
+        """Let commands happen in the book, wave after wave; the store knows nothing of it yet."""
         now_ns = self.now()
         replies: list[Reply] = []
         records: list[Record] = []
@@ -68,14 +82,13 @@ class Engine:
                     replies.append(Accepted(record.seq))
                 else:
                     replies.append(outcome)
-        self._keep(records)
-        return replies
+        return replies, records
 
     def what_if(self, commands: Sequence[AnyCommand]) -> list[Reply]:
         """Return what `submit` would answer to each command alone, now; nothing happens."""
         setting = self.setting(self.now())
         replies: list[Reply] = []
-        for command in commands:
+        for command in map(understood, commands):
             [outcome] = decide(self.book, setting, [command])
             accepted = Accepted(self.seq + 1)
             replies.append(accepted if isinstance(outcome, Decided) else outcome)
