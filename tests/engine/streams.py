@@ -281,7 +281,8 @@ class Stream:
     def _socialise(self) -> Any:
         name = self.rng.choice(("gone", "gone", "u0", "sunk"))
         return c.Socialise(
-            account=name, asset="USD", amount=self.rng.choice((1, 100, 5_000)), holders=self._holders(),
+            account=name, asset="USD", amount=self.rng.choice((1, 100, 5_000)),
+            holders=self._holders(),
         )  # fmt: skip
 
     def _observe(self) -> Any:
