@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 
 from crossmargin.domain.rulebook import Bracket, RiskClass
 from crossmargin.reference.brackets import counted as counted_in
@@ -20,6 +21,8 @@ from crossmargin.reference.valuation import Valued, delta_notional, first_factor
 
 Schedule = list[tuple[float, float]]
 """Marginal brackets: (upper edge in the numeraire, fraction counted inside)."""
+# Answers about the rows of a market that are kept: a few markets of a few dozen rows.
+KEPT = 1_024
 
 
 def charges(
@@ -90,6 +93,7 @@ def brackets(rows: tuple[Bracket, ...], level: Level) -> Schedule:
     return [(b.up_to, 1.0 - (b.mm if level == "mm" else b.im)) for b in rows]
 
 
+@lru_cache(maxsize=KEPT)
 def schedule(market: PlainMarket, asset: str, level: Level) -> Schedule:
     """C6: the classes' schedules multiplied on merged edges, or the asset's own."""
     rules = market.rulebook.assets.get(asset)
@@ -113,6 +117,7 @@ def risk_class(market: PlainMarket, factor: str) -> RiskClass:
     return market.rulebook.classes[market.factors[factor].risk_class]
 
 
+@lru_cache(maxsize=KEPT)
 def market_haircut(market: PlainMarket, asset: str, level: Level) -> float:
     """C5: 1 - product of (1 - range) ^ exponent; at IM f times that, capped."""
     kept = 1.0
@@ -124,6 +129,7 @@ def market_haircut(market: PlainMarket, asset: str, level: Level) -> float:
     return min(rules.initial_factor * (1.0 - kept), rules.market_haircut_max)
 
 
+@lru_cache(maxsize=KEPT)
 def market_surcharge(market: PlainMarket, asset: str, level: Level) -> float:
     """C5: product of (1 + range) ^ exponent - 1; at IM f times that."""
     grown = 1.0
@@ -132,6 +138,7 @@ def market_surcharge(market: PlainMarket, asset: str, level: Level) -> float:
     return (grown - 1.0) * (1.0 if level == "mm" else market.rulebook.margin.initial_factor)
 
 
+@lru_cache(maxsize=KEPT)
 def liquidity_surcharge(market: PlainMarket, asset: str, level: Level) -> float:
     """C6: product of (1 + q) ^ exponent - 1, flat; the asset's own where it has one."""
     key = f"surcharge_liquidity_{level}"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from crossmargin.reference.addons import deltas, short_minimum, tiered, underlying_range
 from crossmargin.reference.plain import Level, PlainMarket
@@ -103,6 +104,7 @@ def correlated_sum(market: PlainMarket, charge: dict[str, float]) -> float:
     return math.sqrt(worst)
 
 
+@lru_cache(maxsize=1_024)
 def correlation(market: PlainMarket, a: str, b: str) -> float:
     """C14: the pair of first factors, else of their classes, else the default."""
     rules = market.rulebook.correlation

@@ -222,14 +222,14 @@ def assess(market: PlainMarket, book: Book, name: str, account: Account) -> Stan
 
 
 def _gross(market: PlainMarket, pool: PlainPool) -> float:
-    """The size of what stands in a pool: the largest number its buffer can be made of."""
+    """The size of what stands in a pool, nothing netted: what its buffer is a difference of."""
     total = 0.0
-    now = valued(market, pool.holdings)
-    for asset, quantity in now.balance.items():
+    for asset, quantity in valued(market, pool.holdings).balance.items():
         total += abs(quantity * price(market, asset))
     for holding in pool.holdings:
         terms = market.instruments.get(holding.item)
         if terms is None:
+            total += abs(holding.quantity * price(market, holding.item))
             continue
         quote = price(market, terms.quote)
         if terms.payoff == "inverse" and not terms.is_option:
@@ -262,37 +262,41 @@ def plain_account(book: Book, name: str, account: Account) -> tuple[PlainAccount
 
 def _plain_pool(book: Book, name: str, together: list[Pool], accrues: bool) -> PlainPool:
     first = together[0]
-    cash: dict[str, Fraction] = {}
-    positions: list[Holding] = []
+    holdings: list[Holding] = []
     orders: list[PlainOrder] = []
     for pool in together:
-        for asset, amount in pool.cash.items():
-            cash[asset] = cash.get(asset, Fraction(0)) + amount
-            if accrues and amount < 0:
-                index = book.lent[asset].index
-                cash[asset] -= interest_due(-amount, pool.debts[asset], index)
-        for instrument, held in pool.positions.items():
-            terms = book.contracts[instrument]
-            behind = book.funding.get(instrument, 0) - held.index
-            if accrues and behind:
-                due = funding_due(held.contracts, behind)
-                cash[terms.settle] = cash.get(terms.settle, Fraction(0)) - due
-            entry = _entry(book, instrument, held.contracts, held.cost)
-            positions.append(Holding(instrument, held.contracts / ONE, entry))
+        holdings += _holdings(book, pool, accrues)
         orders += [
             PlainOrder(o.instrument, o.contracts / ONE, float(o.limit), o.reduce_only)
             for o in pool.orders.values()
         ]
-    holdings = [
+    limit = math.inf if first.limit is None else first.limit / MONEY
+    return PlainPool(
+        name, first.method, tuple(holdings), tuple(orders), limit,
+        first.drawn / MONEY, first.kept / MONEY,
+    )  # fmt: skip
+
+
+def _holdings(book: Book, pool: Pool, accrues: bool) -> list[Holding]:
+    """Balances with what is due on them, and positions at the entry their cost stands for."""
+    cash = {asset: Fraction(amount) for asset, amount in pool.cash.items()}
+    positions = []
+    for asset, own in pool.debts.items() if accrues else ():
+        cash[asset] -= interest_due(-pool.cash[asset], own, book.lent[asset].index)
+    for name, held in pool.positions.items():
+        settle = book.contracts[name].settle
+        behind = book.funding.get(name, 0) - held.index
+        if accrues and behind:
+            due = funding_due(held.contracts, behind)
+            cash[settle] = cash.get(settle, Fraction(0)) - due
+        entry = _entry(book, name, held.contracts, held.cost)
+        positions.append(Holding(name, held.contracts / ONE, entry))
+    coins = [
         Holding(asset, float(amount / unit_of(book.decimals(asset))))
         for asset, amount in cash.items()
         if amount
     ]
-    limit = math.inf if first.limit is None else first.limit / MONEY
-    return PlainPool(
-        name, first.method, (*holdings, *positions), tuple(orders), limit,
-        first.drawn / MONEY, first.kept / MONEY,
-    )  # fmt: skip
+    return coins + positions
 
 
 def _entry(book: Book, instrument: str, contracts: int, cost: int) -> float:

@@ -104,8 +104,10 @@ class JointRow:
     vol: Mapping[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlainMarket:
+    """A market is itself and no other: what was once asked of it is kept (`functools.cache`)."""
+
     at_ns: int
     numeraire: str
     factors: Mapping[str, PlainFactor]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from crossmargin.domain.rulebook import Shock, StressEvent
 from crossmargin.reference.plain import PlainMarket
@@ -20,6 +21,7 @@ from crossmargin.reference.valuation import Scenario
 LOWEST_MOVE = -0.99
 
 
+@lru_cache(maxsize=256)
 def grid(market: PlainMarket, factor: str) -> list[Scenario]:
     """4.3, C27, C28: price steps x vol, tails, one time-decay row; pegs and bases steps only."""
     rules = market.rulebook.grid
@@ -44,6 +46,7 @@ def grid(market: PlainMarket, factor: str) -> list[Scenario]:
     return found
 
 
+@lru_cache(maxsize=16)
 def stress(market: PlainMarket) -> list[Scenario]:
     """4.4: events known by now and their mirrors, stablecoins one by one, made shocks."""
     rules = market.rulebook.stress
@@ -66,6 +69,7 @@ def stress(market: PlainMarket) -> list[Scenario]:
     return found
 
 
+@lru_cache(maxsize=16)
 def joint(market: PlainMarket) -> list[tuple[float, Scenario]]:
     """4.2: the given rows with their probabilities."""
     return [(row.probability, Scenario(row.name, row.moves, row.vol)) for row in market.joint]

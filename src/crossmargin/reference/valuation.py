@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from crossmargin.reference import black
 from crossmargin.reference.plain import (
@@ -26,7 +27,7 @@ from crossmargin.reference.plain import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scenario:
     """Relative moves by factor; `vol` by first factor of the underlying: up, down or a number.
 
@@ -75,11 +76,19 @@ class Valued:
 
 def price(market: PlainMarket, asset: str, moves: Mapping[str, float] | None = None) -> float:
     """C1: scale x product over factors of (level (1 + move)) ^ exponent, in the numeraire."""
+    return _moved_price(market, asset, moves) if moves else _bare_price(market, asset)
+
+
+@lru_cache(maxsize=1_024)
+def _bare_price(market: PlainMarket, asset: str) -> float:
+    return _moved_price(market, asset, {})
+
+
+def _moved_price(market: PlainMarket, asset: str, moves: Mapping[str, float]) -> float:
     terms = market.assets[asset]
     value = terms.scale
     for factor, exponent in terms.loads:
-        move = moves.get(factor, 0.0) if moves else 0.0
-        value *= (market.factors[factor].level * (1.0 + move)) ** exponent
+        value *= (market.factors[factor].level * (1.0 + moves.get(factor, 0.0))) ** exponent
     return value
 
 
@@ -223,6 +232,7 @@ def unpriced(market: PlainMarket, pool: Valued) -> tuple[str, ...]:
 # --- exposures ------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1_024)
 def delta_notional(market: PlainMarket, terms: PlainInstrument) -> float:
     """C13: numeraire change of one contract per unit relative move of its underlying."""
     f, c = forward(terms), terms.contract_size
@@ -273,6 +283,7 @@ def shocked_vol(market: PlainMarket, terms: PlainInstrument, move: str | float |
     return terms.iv * max(0.0, 1.0 + float(move) * scale)
 
 
+@lru_cache(maxsize=65_536)
 def unit_pnl(market: PlainMarket, item: str, scenario: Scenario) -> float:
     """4.1: numeraire P&L of one coin or one contract in a scenario, fully revalued."""
     moves = scenario.moves
