@@ -186,16 +186,20 @@ class Arena:
         t = CONTRACTS[name]
         return self.price(t.underlying) / self.price(t.quote)
 
-    def walk(self, seconds: float) -> None:
-        """Move every level by what that much time does to it, and now and then by a jump."""
+    def walk(self, seconds: float) -> bool:
+        """Move every level by what that much time does to it, and now and then by a jump.
+
+        Returns whether it jumped.
+        """
         root = math.sqrt(min(max(seconds, 0.0), 3_600.0) / 60.0)
-        crash = self.rng.random() < 0.015
+        crash = self.rng.random() < 0.03
         size = self.rng.choice((-1, 1)) * self.rng.uniform(0.1, 0.5) if crash else 0.0
         for name, (kind, _, start, step) in FACTORS.items():
             move = self.rng.gauss(0.0, step * root)
             move += size * self.rng.uniform(0.6, 1.2) if kind == "spot" else 0.0
             level = self.levels[name] * math.exp(max(-1.2, min(1.2, move)))
             self.levels[name] = min(max(level, start / 8.0), start * 8.0)
+        return crash
 
     def prints(self, now_ns: int, status: str = "live") -> AcceptPrices:
         """Return a print of every level and mark; one of them may be of another status."""

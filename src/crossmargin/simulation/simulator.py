@@ -164,7 +164,8 @@ class Life:
         """Let time pass, then let somebody send something."""
         self.tick()
         self.disturb()
-        if self.rng.random() < 0.12:
+        self.venue.alarm = max(0, self.venue.alarm - 1)
+        if self.rng.random() < (0.5 if self.venue.alarm else 0.08):
             found = self.venue.sweep(self.clock)[: GROUPS[-1]]
         else:
             found = [self.one() for _ in range(self.rng.choice(GROUPS))]
@@ -194,9 +195,10 @@ class Life:
         else:
             seconds = rng.uniform(300.0, 5_000.0)
         self.clock += int(seconds * SECOND_NS)
-        self.arena.walk(seconds)
+        if self.arena.walk(seconds):
+            self.venue.alarm = 8
         late = self.now() - self.printed > 12 * SECOND_NS
-        if rng.random() < (0.85 if late else 0.2):
+        if rng.random() < (0.85 if late or self.venue.alarm else 0.2):
             self.submit([self.prices()])
 
     def prices(self) -> AnyCommand:
@@ -208,7 +210,7 @@ class Life:
     def disturb(self) -> None:
         """Throw derived state away, keep a state, start again: no answer may change."""
         draw = self.rng.random()
-        if draw < 0.05:
+        if draw < 0.03:
             self.engine.forget()
             self.auditor.tally.faults["forgot"] += 1
         elif draw < 0.07:

@@ -60,11 +60,13 @@ class Venue:
         """Look at the same book as the owners do."""
         self.view, self.rng, self.witness, self.owners = view, view.rng, witness, owners
         self._mirrors = 0
+        # How many groups more somebody looks for pools in distress every time.
+        self.alarm = 0
         self.chores = (
             (self.funding, 4), (self.interest, 5), (self.accruals, 4), (self.dividend, 3),
             (self.expiry, 4), (self.status, 2), (self.reserve, 3), (self.insure, 3),
-            (self.totals, 1), (self.observe, 3), (self.imported, 2), (self.rules, 1),
-            (self.relist, 1), (self.hasty, 8),
+            (self.totals, 1), (self.observe, 3), (self.imported, 2), (self.rules, 0.4),
+            (self.relist, 0.4), (self.hasty, 8),
         )  # fmt: skip
 
     def routine(self) -> AnyCommand:
@@ -80,6 +82,10 @@ class Venue:
         names = [n for n in self.view.arena.names if CONTRACTS[n].kind == "perpetual"]
         name = rng.choice(names) if rng.random() < 0.9 else self.view.contract()
         rate = f"{rng.gauss(0, 0.0004):.7f}"
+        if rng.random() < 0.1:
+            # What no venue should do, and what empties a pool for certain.
+            rate = f"{rng.choice((-1, 1)) * rng.uniform(0.1, 0.8):.3f}"
+            self.alarm = 8
         return AdvanceFunding(instrument=name, rate=rate, price=self.view.price_text(name, 0.0))
 
     def interest(self) -> AdvanceInterest:
