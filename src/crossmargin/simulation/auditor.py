@@ -40,7 +40,6 @@ class Disagreement(Exception):
         """Keep the facts of both."""
         super().__init__(what, engine, witness, command)
         self.what, self.engine, self.witness, self.command = what, engine, witness, command
-        self.step = -1
 
     def __str__(self) -> str:
         """Return the difference in a few lines."""

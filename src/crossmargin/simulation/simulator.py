@@ -1,7 +1,7 @@
 """One seed's life of an engine: owners, venue, careless senders, crashes; the auditor beside it.
 
 In     a seed, a number of commands, a rulebook, where some of the journals lie on disk.
-Out    a tally; `Disagreement` with the step at which engine and witness first differ.
+Out    an `Outcome`: a tally, and the step at which engine and witness first differ.
 Owns   the schedule: who asks when, when the clock jumps, when the process dies.
 Never  tells the auditor what is coming; uses anything but its seed.
 Signs  stamps are UTC nanoseconds.
@@ -11,6 +11,7 @@ Spec   docs/spec/10-ledger.md, docs/spec/15-laws.md (L5, L6, L9, L13, L14)
 from __future__ import annotations
 
 import random
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,8 @@ ON_DISK_EVERY = 8
 # In every so many seeds pools may be margined by `portfolio`, over so many joint rows.
 PORTFOLIO_EVERY, JOINT_ROWS = 12, 100
 FAULT_RATE = 0.03
+# Of an exception nobody expected, so many frames and its message are told.
+FRAMES = 4
 BAD_STATUS = ("halted", "stale", "missing", "degraded")
 
 
@@ -57,20 +60,32 @@ class Options:
     faults: float = FAULT_RATE
 
 
-def run(seed: int, options: Options) -> Tally:
-    """Live one seed; raise Disagreement at the first difference."""
+@dataclass(frozen=True)
+class Outcome:
+    """How one seed ended. failure: the first difference in words, "" where there was none."""
+
+    seed: int
+    tally: Tally
+    failure: str = ""
+
+
+def run(seed: int, options: Options) -> Outcome:
+    """Live one seed to its end, or to the first difference between engine and witness."""
     life = Life(seed, options)
+    tally, failure = life.auditor.tally, ""
     try:
         life.begin()
-        while life.auditor.tally.commands < options.steps:
+        while tally.commands < options.steps:
             life.group()
         life.end()
     except Disagreement as found:
-        found.step = life.auditor.tally.commands
-        raise
+        failure = f"step {tally.commands}: {found}"
+    except Exception as broken:  # whatever it is: no command may make the engine raise
+        told = "".join(traceback.format_exception(broken)[-FRAMES:])
+        failure = f"step {tally.commands}: {type(broken).__name__} raised\n{told}"
     finally:
         life.inner.close()
-    return life.auditor.tally
+    return Outcome(seed, tally, failure)
 
 
 class Life:

@@ -25,6 +25,7 @@ from crossmargin.apps.cli import (
     prices,
     real,
     rules,
+    simulate,
 )
 from crossmargin.apps.cli.outcome import Exit, complain, guarded
 from crossmargin.apps.cli.run import run_engine
@@ -47,6 +48,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "demo": demo.demo,
     "real": real.real,
     "run": run_engine,
+    "simulate": simulate.simulate,
 }
 RULES: dict[str, Callable[..., int]] = {"lint": rules.lint, "diff": rules.diff, "show": rules.show}
 LEDGER: dict[str, Callable[..., int]] = {
