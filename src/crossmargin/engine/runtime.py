@@ -165,7 +165,11 @@ def restored(
     book, chain = Book(), journal.GENESIS
     last, tip = store.last()
     upto = last if upto is None else min(upto, last)
-    heads = [] if whole else [head for head in store.snapshots() if head.seq <= upto]
+    kept = store.snapshots()
+    if kept and kept[-1].seq > last:
+        found = f"is missing; a state was kept after record {kept[-1].seq}"
+        raise JournalBroken("journal", last + 1, found)
+    heads = [] if whole else [head for head in kept if head.seq <= upto]
     if heads:
         newest = heads[-1]
         parts = store.load_snapshot(newest.seq)

@@ -79,9 +79,16 @@ def replay(
         chain = sha(chain + seq.to_bytes(8, "big") + body).digest()
         if chain != stored:
             raise JournalBroken(where, seq, "does not follow from the records before it")
-        # The common case without the search for its version.
-        entry = read(body) if body.startswith(opening) else decode(body, seq, where)
-        apply_entry(entry, seq, book)
+        try:
+            # The common case without the search for its version.
+            entry = read(body) if body.startswith(opening) else decode(body, seq, where)
+            apply_entry(entry, seq, book)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            decode(body, seq, where)  # says what is wrong with it
+        except (LookupError, AttributeError, TypeError, AssertionError) as wrong:
+            # A chain made anew over a record of somebody's invention.
+            said = f"{type(wrong).__name__} {wrong}"[:80]
+            raise JournalBroken(where, seq, f"cannot have happened ({said})") from None
     return chain
 
 
