@@ -63,7 +63,7 @@ class MemoryStore:
         yield from self.kept[seq][1]
 
     def drop_snapshots(self, keep: int) -> None:
-        for seq in sorted(self.kept)[: len(self.kept) - keep]:
+        for seq in sorted(self.kept)[: max(0, len(self.kept) - keep)]:
             del self.kept[seq]
 
     def close(self) -> None:
