@@ -345,6 +345,10 @@ AnyCommand = Single | World | Batch
 WORLD = frozenset(World.__args__)
 
 
+# These hold no float and no bytes: what comes back from JSON is what was meant.
+_readers = {kind: msgspec.json.Decoder(kind).decode for kind in Single.__args__}
+
+
 def understood(command: object) -> AnyCommand:
     """Return a command whose every field is of its type; InputInvalid where one is not.
 
@@ -367,7 +371,11 @@ def understood(command: object) -> AnyCommand:
 def _typed(command: Command) -> Any:
     kind = type(command)
     try:
-        _encode(command)  # text that is no Unicode cannot be kept either
+        line = _encode(command)  # text that is no Unicode cannot be kept either
+        read = _readers.get(kind)
+        if read is not None:
+            return read(line)
+        # Numbers that are no number are refused with a reason: they must get that far.
         return msgspec.convert(msgspec.to_builtins(command, builtin_types=(bytes,)), kind)
     except (msgspec.MsgspecError, TypeError, ValueError) as unreadable:
         raise InputInvalid(
