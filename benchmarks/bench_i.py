@@ -183,7 +183,7 @@ def one_round(
             queue.stop()
             assert load.refused <= 0.01 * len(commands), f"{load.refused} refused"
             runs.setdefault(f"{name}_{what}", []).append(load)
-        raw = raw_per_second(stores[other], watched.groups)
+        raw = raw_per_second(watched, stores[other])
         runs.setdefault(f"{other}_raw", []).append(raw)
 
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -176,26 +177,29 @@ def drive(
 
 
 class Watched:
-    """A store that also notes what each append held: the groups of a run."""
+    """A store that also notes how many records each append held: the groups of a run."""
 
     def __init__(self, inner: Store) -> None:
         self.inner = inner
-        self.groups: list[list[Record]] = []
+        self.groups: list[int] = []
 
     def append(self, records: Sequence[Record]) -> None:
         self.inner.append(records)
-        self.groups.append(list(records))
+        self.groups.append(len(records))
 
     def __getattr__(self, name: str):
         return getattr(self.inner, name)
 
 
-def raw_per_second(store: Store, groups: Sequence[Sequence[Record]]) -> float:
-    """Append the same records in the same groups, each synced: what the store alone can do."""
+def raw_per_second(source: Watched, target: Store) -> float:
+    """Append what a run appended, in the same groups, each synced: what a store alone can do."""
+    after, _ = target.last()
+    records = iter([record for batch in source.read(after) for record in batch])
+    groups = [list(islice(records, size)) for size in source.groups]
     started = time.perf_counter()
     for group in groups:
-        store.append(group)
-    return sum(map(len, groups)) / (time.perf_counter() - started)
+        target.append(group)
+    return sum(source.groups) / (time.perf_counter() - started)
 
 
 def resident_bytes() -> int:
