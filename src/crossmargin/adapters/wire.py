@@ -24,6 +24,8 @@ SAID_CHARS_MAX = 160
 
 # Fields that hold whole numbers, and maps of them.
 _OF_INTEGERS = frozenset(("balances", "positions"))
+# What is written as a list: where a pool's limit stands, and an order's contracts.
+_PLACES = {"pool": 2, "pools": 2, "orders": 1}
 _INTEGERS = _OF_INTEGERS | {
     "amount", "contracts", "fee", "penalty", "issued_ns", "stamped_ns", "drawn", "last_draw",
     "draw_limit", "asked", "free", "seq",
@@ -67,10 +69,13 @@ def _with_text_numbers(line: bytes) -> AnyCommand | None:
 def _whole(value: object, name: str = "") -> object:
     """Return JSON with the text of integer fields as integers; other text stays."""
     if isinstance(value, dict):
-        inner = name if name in _OF_INTEGERS else ""
+        inner = name if name in _OF_INTEGERS or name == "orders" else ""
         return {key: _whole(entry, inner or key) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_whole(entry, name) for entry in value]
+        place = _PLACES.get(name)
+        if place is None or any(isinstance(entry, list) for entry in value):
+            return [_whole(entry, name) for entry in value]
+        return [_whole(entry, "amount" if n == place else "") for n, entry in enumerate(value)]
     if isinstance(value, str) and name in _INTEGERS and _INTEGER.fullmatch(value):
         return int(value)
     return value
