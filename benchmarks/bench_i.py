@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import statistics
 import subprocess
@@ -27,7 +26,7 @@ from benchmarks.ledger_load import (
 )
 from crossmargin.engine.ports import Store
 from crossmargin.engine.queue import CommandQueue
-from crossmargin.engine.runtime import Engine
+from crossmargin.engine.runtime import Engine, quiet_collector
 from crossmargin.ledger import journal
 
 TITLE = "durable commands a second at 1,000,000 accounts, against double entry in PostgreSQL"
@@ -164,8 +163,7 @@ def opened(size: Size, stores: list[Store]) -> tuple[Engine, Traffic, float]:
     engine.submit([Traffic(size.accounts, written.prices, clock, "w").prices()])
     stores[1].append([record for batch in stores[0].read(written.seq) for record in batch])
     engine.what_if(Traffic(size.accounts, written.prices, clock, "w").risky(200))
-    gc.collect()
-    gc.freeze()
+    quiet_collector()
     return engine, Traffic(size.accounts, written.prices, clock), held / size.accounts
 
 

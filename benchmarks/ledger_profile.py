@@ -7,7 +7,6 @@ only ever adds.
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ import numpy as np
 from benchmarks.ledger_fixture import Journal
 from benchmarks.ledger_load import Clock, Traffic
 from crossmargin.engine import checks, decide
-from crossmargin.engine.runtime import Engine
+from crossmargin.engine.runtime import Engine, quiet_collector
 from crossmargin.engine.workspace import Workspace
 from crossmargin.ledger import journal
 from crossmargin.ledger.apply import apply_entry
@@ -53,8 +52,7 @@ def made(n_accounts: int, extra: int = 0) -> tuple[Engine, Traffic]:
     traffic = Traffic(n_accounts, written.prices, clock)
     engine.submit([traffic.prices()])
     engine.submit(traffic.risky(2_000))
-    gc.collect()
-    gc.freeze()
+    quiet_collector()
     return engine, traffic
 
 
