@@ -90,7 +90,7 @@ def liquidate(case: Case, command: Any) -> None:
     order_state(case, other, -way * contracts, terms)
     before = _in_need(case, account, pool)
     mine = Leg(account, pool)
-    trade(case, name, (contracts, price), (mine, other) if way > 0 else (other, mine))
+    trade(case, name, (contracts, price), (mine, other) if way > 0 else (other, mine), mine)
     order_falls(case, other, -way * contracts)
     book.post(account, pool, paid_in, -command.penalty)
     book.post(fund(command.tier), SHARED, paid_in, command.penalty)

@@ -97,8 +97,12 @@ def order_falls(case: Case, side: Any, signed: int) -> None:
 
 def trade(
     case: Case, instrument: str, deal: tuple[int, Fraction], sides: tuple[Any, Any],
+    forced: Any = None,
 ) -> None:  # fmt: skip
-    """10.5 to 10.7: accruals first, then both sides' cash, contracts and fees, and the rounding."""
+    """10.5 to 10.7: accruals first, then both sides' cash, contracts and fees, and the rounding.
+
+    forced  the side that did not choose to trade: its debt is no loan it asked for
+    """
     book, terms = case.book, case.book.contracts[instrument]
     contracts, price = deal
     units = {a: book.decimals(a) for a in (terms.underlying, terms.quote, terms.settle)}
@@ -112,7 +116,7 @@ def trade(
     )
     paid = (terms.quote, terms.underlying) if terms.is_spot else ("", "")
     for (side, cash, change), pays in zip(both, paid, strict=True):
-        if pays:
+        if pays and side is not forced:
             case.borrows(side.account, side.pool, pays)
         for asset, amount in cash.items():
             book.post(side.account, side.pool, asset, amount)
