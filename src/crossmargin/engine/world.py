@@ -33,6 +33,8 @@ from crossmargin.margin.classes import NUMERAIRE_CLASS
 from crossmargin.margin.lint import correlations_are_psd
 
 SCENARIOS_MAX = 100_000
+# As the least price of the ledger: quotients of smaller levels leave the range of floats.
+LEVEL_MIN = 1e-18
 # No coin rises a millionfold in a day, and products of larger numbers leave the range of floats.
 MOVE_MAX = 1e6
 
@@ -189,7 +191,7 @@ def is_print(told: Print) -> bool:
         return False
     stable = told.level if told.stable_price is None else told.stable_price
     return (
-        0.0 < told.level < PRICE_MAX
+        LEVEL_MIN <= told.level < PRICE_MAX
         and 0.0 <= told.half_width <= 1.0
         and 0.1 * told.level < stable < 10.0 * told.level
     )
@@ -200,11 +202,11 @@ def is_mark(told: Mark) -> bool:
     share = told.averaged_share or 0.0
     return (
         told.status in STATUS
-        and 0.0 < told.forward < PRICE_MAX
+        and LEVEL_MIN <= told.forward < PRICE_MAX
         and (told.iv is None or 0.0 < told.iv <= IV_MAX)
         and (told.rate is None or -1.0 <= told.rate <= 1.0)
         and 0.0 <= share <= 1.0
-        and (not share or (told.averaged is not None and 0.0 < told.averaged < PRICE_MAX))
+        and (not share or (told.averaged is not None and LEVEL_MIN <= told.averaged < PRICE_MAX))
         and (told.funding_rate is None or -1.0 <= told.funding_rate <= 1.0)
     )
 
