@@ -85,8 +85,8 @@ class Campaign:
         began = time.monotonic()
         with Running(self.store, *OPTIONS) as running:
             start_s = time.monotonic() - began
-            self._send_again(running)
             began = time.monotonic()
+            self._send_again(running)
             commands = self.commands()
             running.send(takewhile(lambda _: running.accepted < at_least, commands), UNDER_WAY)
             rate = len(running.replies) / (time.monotonic() - began)

@@ -9,18 +9,24 @@ from __future__ import annotations
 import io
 import os
 import resource
+import shutil
 import subprocess
+import tempfile
 from contextlib import redirect_stderr, redirect_stdout
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
+import postgres as servers
 from crossmargin.apps.cli import program
 from e2e.crashes import Campaign
 from e2e.running import Running
 
 # Room for a few thousand records, and for the log beside the file.
 DISK, LARGER_DISK = "size=6m", "size=256m"
+SERVER_DISK = "size=200m,mode=755"
 FILE_BYTES = 2_000_000
 
 
@@ -39,6 +45,28 @@ def full_disk(folder: str, medium: str) -> dict[str, Any]:
         _mount("-o", f"remount,{LARGER_DISK}", folder)
     kill = campaign.look(running)
     return _told(running, code) | {"acknowledged": kill.acknowledged, "after": campaign.finish()}
+
+
+def full_server(folder: str) -> dict[str, Any]:
+    """Let the disk of a database server run full under load, give room back, and go on."""
+    _mount("-t", "tmpfs", "-o", SERVER_DISK, "tmpfs", folder)
+    tempfile.tempdir = folder
+    with servers.server() as url:
+        tempfile.tempdir = None  # what the engine says goes to a disk with room
+        campaign = Campaign.begin(servers.fresh(url), seed=8)
+        with psycopg.connect(url, autocommit=True) as admin:
+            # A whole new segment of the log: the tables are what runs out of room.
+            admin.execute("SELECT pg_switch_wal()")
+            admin.execute("CHECKPOINT")
+        filler = Path(folder) / "filler"
+        filler.write_bytes(bytes(shutil.disk_usage(folder).free - FILE_BYTES))
+        with Running(campaign.store) as running:
+            running.send(campaign.commands())
+            code = running.ended()
+        filler.unlink()
+        kill = campaign.look(running)
+        told = _told(running, code) | {"acknowledged": kill.acknowledged}
+        return told | {"after": campaign.finish()}
 
 
 def read_only(folder: str, medium: str) -> dict[str, Any]:

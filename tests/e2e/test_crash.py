@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -41,19 +46,45 @@ said = failing.{}(folder, medium)
 """
 
 
-@pytest.mark.parametrize("medium", ["limit", *(["tmpfs"] if media.can_mount() else [])])
+# A server started by root runs as another user, which a namespace without rights does not have.
+FULL = ["limit", *(["tmpfs", *(["server"] * (os.geteuid() == 0))] if media.can_mount() else [])]
+# A limit on files looks like a broken disk to SQLite.
+REMEDY = {
+    "limit": "look after the disk",
+    "tmpfs": "free disk space",
+    "server": "free disk space on the server",
+}
+
+
+@pytest.mark.parametrize("medium", FULL)
 def test_a_disk_that_runs_full_under_load_ends_the_engine_and_loses_nothing(
     tmp_path: Path, medium: str
 ) -> None:
-    said = media.run(PROGRAM.format("full_disk"), tmp_path, medium)
-    assert said["code"] == UNANSWERED
-    [why] = said["said"]
-    # A limit on files looks like a broken disk to SQLite.
-    assert {"tmpfs": "free disk space", "limit": "look after the disk"}[medium] in why
+    if medium == "server":
+        said = full_server()
+    else:
+        said = media.run(PROGRAM.format("full_disk"), tmp_path, medium)
+    assert said["code"] == UNANSWERED, said
+    *_, why = said["said"]
+    assert REMEDY[medium] in why
     assert f"({said['answers']['unknown']} commands are not answered" in why
     assert said["acknowledged"] > 1_000
     # What was not answered is sent again once there is room, and happens once (Campaign.look).
     assert said["after"]["unknown"] == 0
+
+
+def full_server() -> dict[str, Any]:
+    """Run failing.full_server where its disk can be mounted and its user is known."""
+    program = (
+        "import json, sys; sys.path.insert(0, sys.argv[1]); from e2e import failing; "
+        "print(json.dumps(failing.full_server(sys.argv[2])))"
+    )
+    with media.reachable_folder() as folder:
+        command = [sys.executable, "-c", program, str(media.TESTS), str(folder)]
+        done = subprocess.run(["unshare", "-m", *command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return said
 
 
 @pytest.mark.parametrize("medium", ["permissions", *(["tmpfs"] if media.can_mount() else [])])

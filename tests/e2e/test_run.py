@@ -246,6 +246,11 @@ def test_two_engines_of_one_store_are_one_too_many(place: str) -> None:
     campaign.look(first)
 
 
+def test_an_end_keeps_its_code_where_nothing_can_be_said(store: str) -> None:
+    with Running(store), open("/dev/full", "w") as full, started(store, stderr=full) as second:
+        assert second.wait() == UNANSWERED
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_stop_under_load_answers_every_line_that_was_taken(place: str, number: int) -> None:
     campaign = Campaign.begin(place, seed=3)

@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -142,7 +142,7 @@ def _close(pump: Pump, summary: bytes, json: bool) -> None:
     if json and pump.lost is None:
         _write(summary)
     else:
-        print(summary.decode(), end="", file=sys.stderr, flush=True)
+        _tell(summary.decode())
 
 
 @contextmanager
@@ -196,4 +196,10 @@ def _write(data: bytes) -> None:
 
 
 def _complain(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    _tell(f"error: {message}\n")
+
+
+def _tell(message: str) -> None:
+    # A log on a full disk must not change how the command ends.
+    with suppress(OSError):
+        print(message, end="", file=sys.stderr, flush=True)
