@@ -11,7 +11,8 @@ Spec   docs/spec/10-ledger.md, 10.5; docs/architecture.md
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from crossmargin.base.errors import JournalBroken, StoreFailed
 from crossmargin.domain.book import Book
@@ -158,6 +159,19 @@ class Engine:
             )
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Stop the garbage collector for a while: a replay makes millions of objects and no cycle."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@uncollected()
 def restored(
     store: Store, upto: int | None = None, watch: Watch | None = None, whole: bool = False
 ) -> tuple[Book, bytes]:
