@@ -222,4 +222,21 @@ def free_of(book: Book, account: str, pool: str, asset: str, setting: Setting) -
     name = frame.pool_names[_row(frame, 0, pool)]
     desk = desk_for(frame, setting.market, 0, name, asset)
     held = work.book.balance(account, pool, asset)
-    return free_to_withdraw(desk, asset, held) if held > 0 else 0
+    free = free_to_withdraw(desk, asset, held) if held > 0 else 0
+    # The search moves a float; a deed rounds what an exact balance leaves: it has the last word.
+    step = 1
+    while free > 0 and not _may_leave((account, found), pool, (asset, free), work):
+        free, step = max(0, free - step), 2 * step
+    return free
+
+
+def _may_leave(
+    owner: tuple[str, AccountState], pool: str, leaves: tuple[str, int], work: Workspace
+) -> bool:
+    """Return whether a deed that takes an amount out of a pool would be accepted."""
+    assert work.setting.market is not None
+    assert work.setting.items is not None
+    name, account = owner[0], owner[1].copy()
+    account.pools[pool].balances[leaves[0]] -= leaves[1]
+    frame = book_frame([(name, account)], work.book, work.setting.items)
+    return bool(new_risk_buffer(frame, work.setting.market)[_row(frame, 0, pool)] >= 0.0)
