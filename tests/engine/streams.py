@@ -74,8 +74,9 @@ def _opening(n: int) -> dict[str, int]:
 class Stream:
     """Commands from a seed."""
 
-    def __init__(self, seed: int, world: bool = True) -> None:
+    def __init__(self, seed: int, world: bool = True, names: tuple[str, ...] = NAMES) -> None:
         self.rng = random.Random(seed)
+        self.names = names
         self.level = dict(LEVELS)
         self.n = 0
         self.seed = seed
@@ -118,7 +119,7 @@ class Stream:
     def _name(self) -> str:
         some = self.rng.random()
         if some < 0.95:
-            return self.rng.choice(NAMES)
+            return self.rng.choice(self.names)
         return self.rng.choice(("low", "sunk", "mir", "nobody", "@fees"))
 
     def _pool(self, name: str) -> str:
@@ -159,7 +160,7 @@ class Stream:
         return Side(name, self._pool(name), fee, order)
 
     def _holders(self, n_most: int = 6) -> tuple[tuple[str, str], ...]:
-        names = self.rng.sample(NAMES, self.rng.randint(1, n_most))
+        names = self.rng.sample(self.names, self.rng.randint(1, n_most))
         return tuple((name, "shared") for name in names)
 
     # --- commands ---------------------------------------------------------------------------------
@@ -217,7 +218,7 @@ class Stream:
         name, contracts, price = self._traded()
         buyer, seller = self._side(), self._side()
         if buyer.account == seller.account == "@outside":
-            buyer = Side(self.rng.choice(NAMES))
+            buyer = Side(self.rng.choice(self.names))
         return c.Fill(instrument=name, contracts=contracts, price=price, buyer=buyer, seller=seller)
 
     def _order(self) -> Any:

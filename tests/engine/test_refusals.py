@@ -430,14 +430,16 @@ NUMBERS: list[Row] = [
     ("no_prints", "calm", priced(prints={}), "PRICE_INVALID", None, None, "no prints"),
     *((f"print_{n}", "calm", priced(prints={"BTC/USD": told}), "PRICE_INVALID", None, None,
        "BTC/USD") for n, told in enumerate((
-           Print(0.0), Print(9.9e-19), Print(-1.0), Print(float("nan")), Print(float("inf")), Print(1e15),
+           Print(0.0), Print(9.9e-19), Print(-1.0), Print(float("nan")), Print(float("inf")),
+           Print(1e15),
            Print(1.0, half_width=-0.1), Print(1.0, half_width=1.1),
            Print(1.0, half_width=float("nan")), Print(1.0, stable_price=10.0),
            Print(1.0, stable_price=0.1), Print(1.0, stable_price=float("nan")),
            Print(1.0, status="good")))),
     *((f"mark_{n}", "calm", priced(marks={"ETH-PERP": told}), "PRICE_INVALID", None, None,
        "ETH-PERP") for n, told in enumerate((
-           Mark(0.0), Mark(9.9e-19), Mark(float("nan")), Mark(1e15), Mark(1.0, iv=0.0), Mark(1.0, iv=10.1),
+           Mark(0.0), Mark(9.9e-19), Mark(float("nan")), Mark(1e15), Mark(1.0, iv=0.0),
+           Mark(1.0, iv=10.1),
            Mark(1.0, iv=float("nan")), Mark(1.0, rate=1.1), Mark(1.0, rate=float("nan")),
            Mark(1.0, status="good"), Mark(1.0, averaged_share=0.5),
            Mark(1.0, averaged_share=1.1, averaged=1.0), Mark(1.0, averaged_share=0.5, averaged=0.0),
