@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import subprocess
@@ -115,4 +116,5 @@ def write(path: Path, size: Size) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    gc.disable()  # many objects, no cycle
     print(json.dumps(write(Path(sys.argv[1]), Size(*map(int, sys.argv[2:])))))

@@ -9,7 +9,7 @@ those the engine writes for the same commands, and the state against a replay.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -125,6 +125,7 @@ class Journal:
         self.seq, self.chain, self.at_ns = engine.seq, engine.chain, engine.book.head.at_ns
         self.level = int(self.prices.marks[PERP].forward * 10)
         self.now = Columns.draw(self.n_accounts, self.level)
+        self.names = [name_of(account) for account in range(self.n_accounts)]
         self.fees = self.n_prices = 0
         self.last_prices = e.PricesAccepted(
             self.prices.stamped_ns, self.prices.prints, self.prices.marks
@@ -132,27 +133,32 @@ class Journal:
         self.rng = np.random.default_rng(SEED + 1)
         self.placed: deque[tuple[int, str, OrderState]] = deque()
 
-    def record(self, events: tuple[e.Event, ...]) -> Record:
-        self.seq += 1
-        self.at_ns += STEP_NS
-        entry = Entry(SCHEMA, self.at_ns, f"k{self.seq}", f"{self.seq:016x}", events)
-        body = journal.encode(entry)
-        self.chain = journal.chained(self.chain, self.seq, body)
-        return Record(self.seq, self.chain, body)
+    def recorded(self, made: Iterable[tuple[e.Event, ...]]) -> list[Record]:
+        """Return a record for the events of each command, chained to those before."""
+        records = []
+        for events in made:
+            self.seq += 1
+            self.at_ns += STEP_NS
+            seq = self.seq
+            entry = Entry(SCHEMA, self.at_ns, f"k{seq}", f"{seq:016x}", events)
+            body = journal.encode(entry)
+            self.chain = journal.chained(self.chain, seq, body)
+            records.append(Record(seq, self.chain, body))
+        return records
 
     def openings(self) -> Iterator[list[Record]]:
         """Yield records that open every account, `per_record` of them in a batch."""
         for first in range(0, self.n_accounts, self.per_record * 50):
             last = min(first + self.per_record * 50, self.n_accounts)
-            yield [
-                self.record(tuple(self._opened(low, min(low + self.per_record, last))))
+            yield self.recorded(
+                tuple(self._opened(low, min(low + self.per_record, last)))
                 for low in range(first, last, self.per_record)
-            ]
+            )
 
     def _opened(self, low: int, high: int) -> Iterator[e.Event]:
         terms = (e.PoolTerms("shared", METHOD),)
         for account, row in enumerate(self.now.rows(low, high), low):
-            (*held, contracts, cost), name = row, name_of(account)
+            (*held, contracts, cost), name = row, self.names[account]
             amounts = zip(ASSETS, held, strict=True)
             yield e.AccountOpened(name, terms)
             yield e.Imported(
@@ -177,10 +183,10 @@ class Journal:
         """Yield n records of the stated mix over uniformly random accounts."""
         while n > 0:
             size = min(n, CHUNK)
-            yield self._chunk(size)
+            yield self.recorded(self._events(size))
             n -= size
 
-    def _chunk(self, size: int) -> list[Record]:
+    def _events(self, size: int) -> Iterator[tuple[e.Event]]:
         draw, n = self.rng.integers, self.n_accounts
         kinds = self.rng.choice(len(KINDS), size, p=SHARES).tolist()
         rows = zip(
@@ -189,15 +195,12 @@ class Journal:
             (self.level + draw(-50, 50, size)).tolist(),
             strict=True,
         )  # fmt: skip
-        makers = (self._deposit, self._withdraw, self._transfer, self._order, self._cancel)
-        makers = (*makers, self._fill)
-        made = []
+        makers = [getattr(self, f"_{kind}") for kind in KINDS]
         for kind, account, away, amount, contracts, price in rows:
-            if (self.seq + 1) % PRICES_EVERY == 0:
-                made.append(self.record((self._priced(),)))
+            if (self.seq + 1) % PRICES_EVERY:
+                yield (makers[kind](account, away, amount, contracts, price),)
             else:
-                made.append(self.record((makers[kind](account, away, amount, contracts, price),)))
-        return made
+                yield (self._priced(),)
 
     # --- one event each: what it says, and what it makes of the columns ---------------------------
 
@@ -215,20 +218,20 @@ class Journal:
 
     def _deposit(self, account: int, away: int, amount: int, contracts: int, price: int):
         self.now.usdc[account] += amount
-        outside, own = paid_in(name_of(account), "USDC", amount)[::-1]
+        own, outside = paid_in(self.names[account], "USDC", amount)
         return e.Deposited("", (outside, own))
 
     def _withdraw(self, account: int, away: int, amount: int, contracts: int, price: int):
         self.now.usdc[account] -= amount
-        return e.Withdrawn("", paid_in(name_of(account), "USDC", -amount))
+        return e.Withdrawn("", paid_in(self.names[account], "USDC", -amount))
 
     def _transfer(self, account: int, away: int, amount: int, contracts: int, price: int):
         to = (account + away) % self.n_accounts
         self.now.usdc[account] -= amount
         self.now.usdc[to] += amount
         return e.Transferred((
-            Posting(name_of(account), "shared", "USDC", -amount),
-            Posting(name_of(to), "shared", "USDC", amount),
+            Posting(self.names[account], "shared", "USDC", -amount),
+            Posting(self.names[to], "shared", "USDC", amount),
         ))  # fmt: skip
 
     def _order(self, account: int, away: int, amount: int, contracts: int, price: int):
@@ -237,14 +240,14 @@ class Journal:
         name = f"o{self.seq + 1}"
         self.placed.append((account, name, order))
         return e.OrderPlaced(
-            name_of(account), "shared", name, PERP, order.contracts, order.limit_price, False
+            self.names[account], "shared", name, PERP, order.contracts, order.limit_price, False
         )
 
     def _cancel(self, account: int, away: int, amount: int, contracts: int, price: int):
         if not self.placed:
             return self._order(account, away, amount, contracts, price)
         account, name, _ = self.placed.popleft()
-        return e.OrderCancelled(name_of(account), "shared", name, "")
+        return e.OrderCancelled(self.names[account], "shared", name, "")
 
     def _fill(self, account: int, away: int, amount: int, contracts: int, price: int):
         """A long buys of a short: both positions grow, so nothing is realised."""
@@ -256,7 +259,7 @@ class Journal:
             now.cost[side] -= sign * worth
             now.usdc[side] -= fee
         self.fees += 2 * fee
-        bought, sold, by = name_of(buyer), name_of(seller), contracts * MILLI
+        bought, sold, by = self.names[buyer], self.names[seller], contracts * MILLI
         return e.Filled(
             PERP, f"{price / 10:.1f}", (*fee_of(bought, fee), *fee_of(sold, fee)),
             (Move(bought, "shared", PERP, by, -worth), Move(sold, "shared", PERP, -by, worth)),
@@ -276,7 +279,7 @@ class Journal:
                 positions={PERP: PositionState(contracts, cost)},
                 orders=orders.get(account) or self.first_orders(account),
             )  # fmt: skip
-            book.accounts[name_of(account)] = AccountState(0, {"shared": pool})
+            book.accounts[self.names[account]] = AccountState(0, {"shared": pool})
             if account == 0:
                 book.own(OUTSIDE)
         self._fill_shared(book)
