@@ -23,7 +23,7 @@ PIP    := $(PY) -m pip install -qq --only-binary :all: --require-hashes
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install install-dev warmup fresh demo test lint format types house unit bench soak \
-        real mutants wheel evidence lock clean
+        soak-laws soak-seeds soak-kills real mutants wheel evidence lock clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -102,8 +102,17 @@ unit: house ## The house rules, then every test.
 bench: install-dev fresh ## Ratios beside targets; ARGS=a runs one; exits 1 where one is missed.
 	@$(PY) -m benchmarks $(ARGS)
 
-soak: install-dev warmup ## The laws with 5,000 examples each; goes on where it was stopped.
+# Hours. Each part goes on where it was stopped and writes its own page under docs/.
+soak: soak-laws soak-seeds soak-kills ## The laws, seeds and kills in full; goes on where it stopped.
+
+soak-laws: install-dev warmup ## The laws with 5,000 examples each: docs/soak.md.
 	@$(PY) tools/soak.py --jobs $(JOBS) $(ARGS)
+
+soak-seeds: install-dev warmup ## 10,000 simulated lives of an engine: docs/reliability.md.
+	@$(PY) tools/soak_seeds.py --jobs $(JOBS) $(ARGS)
+
+soak-kills: install-dev warmup ## 100 kills a store: docs/crashes.md.
+	@$(PY) tools/crash_soak.py $(ARGS)
 
 real: install-dev warmup ## Real markets and books out of CROSSMARGIN_SHARED (default ../shared).
 	@test -d "$(CROSSMARGIN_SHARED)" || \
