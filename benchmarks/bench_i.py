@@ -34,9 +34,13 @@ from crossmargin.ledger import journal
 
 TITLE = "durable commands a second at 1,000,000 accounts, against double entry in PostgreSQL"
 ROUNDS = 3
-IN_FLIGHT = 1_024
+IN_FLIGHT, FEW_IN_FLIGHT = 1_024, 64
 STORES = ("sqlite", "postgres")
-KINDS = [(store, what) for store in STORES for what in ("risky", "safe")]
+# What is run in every round: the mix, a share of its size, how many commands are in flight.
+RUNS = {
+    "risky": ("risky", 1.0, IN_FLIGHT), "safe": ("safe", 1.0, IN_FLIGHT),
+    "few": ("risky", 0.25, FEW_IN_FLIGHT),
+}  # fmt: skip
 
 
 class Size(NamedTuple):
@@ -60,7 +64,7 @@ def run(quick: bool) -> Result:
     again, (in_all, longest) = found["restart"], found["pauses_ms"]
     figures = []
     for store in STORES:
-        risky, safe, raw = (found[f"{store}_{what}"] for what in ("risky", "safe", "raw"))
+        risky, safe, few, raw = (found[f"{store}_{what}"] for what in (*RUNS, "raw"))
         figures += [
             Figure(
                 f"{store}, margin-checked", risky["per_second"], "commands/s", least=10_000,
@@ -77,6 +81,10 @@ def run(quick: bool) -> Result:
             Figure(
                 f"{store}, no risk added", safe["per_second"], "commands/s", least=30_000,
                 note=waits(safe),
+            ),
+            Figure(
+                f"{store}, few in flight", few["per_second"], "commands/s",
+                note=waits(few, FEW_IN_FLIGHT),
             ),
             Figure(
                 f"{store}, bare appends", statistics.median(raw), "records/s",
@@ -106,9 +114,9 @@ def ratio(load: dict[str, Any], baseline: list[float]) -> float:
     return statistics.median(ours / theirs for ours, theirs in rounds)
 
 
-def waits(load: dict[str, Any]) -> str:
+def waits(load: dict[str, Any], in_flight: int = IN_FLIGHT) -> str:
     p50, p99, p999 = load["waits_ms"]
-    return f"p50 {p50:.1f}, p99 {p99:.1f}, p99.9 {p999:.1f} ms with {IN_FLIGHT:,} in flight"
+    return f"p50 {p50:.1f}, p99 {p99:.1f}, p99.9 {p999:.1f} ms with {in_flight:,} in flight"
 
 
 # --- in the process that measures -----------------------------------------------------------------
@@ -144,9 +152,10 @@ def measure(size: Size) -> dict[str, Any]:
             store.close()
         found = restart(address)
     assert found.state == engine.state_hash().hex(), "the state after replay is another"
-    told = {f"{store}_{what}": summary(runs[f"{store}_{what}"]) for store, what in KINDS}
+    told = {
+        name: summary(kept) if isinstance(kept[0], Load) else kept for name, kept in runs.items()
+    }
     return told | {
-        **{name: runs[name] for name in runs if name not in told},
         "bytes_an_account": bytes_an_account, "pauses_ms": [sum(stops), max(stops, default=0.0)],
         "restart": asdict(found),
         "sizes": size._asdict() | {"in_flight": IN_FLIGHT, "group": GROUP_MAX, "lot": LOT},
@@ -185,10 +194,10 @@ def one_round(
     """Run both mixes on each store; what one took is then appended, as it came, to the other."""
     for name, other in (STORES, STORES[::-1]):
         engine.store = watched = Watched(stores[name])
-        for what in ("risky", "safe"):
-            commands = getattr(traffic, what)(getattr(size, what))
+        for what, (mix, share, in_flight) in RUNS.items():
+            commands = getattr(traffic, mix)(int(share * getattr(size, mix)))
             queue = CommandQueue(engine)
-            load = drive(queue, commands, IN_FLIGHT, traffic.prices)
+            load = drive(queue, commands, in_flight, traffic.prices)
             queue.stop()
             assert load.refused <= 0.01 * len(commands), f"{load.refused} refused"
             runs.setdefault(f"{name}_{what}", []).append(load)
