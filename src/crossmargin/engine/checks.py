@@ -135,12 +135,18 @@ def refuse_margins(works: Sequence[Workspace], base: Book) -> list[Rejected | No
     if not short:
         return answers
     before = _buffers([(*rows[n][1:3], base) for n in short], base, setting)
+    told: dict[int, tuple[Judged, float, float]] = {}
     for was, n in zip(before.tolist(), short, strict=True):
-        w, _, _, ask = row = rows[n]
-        now = float(after[n])
+        row, now = rows[n], float(after[n])
+        w, _, _, ask = row
         if not ask.strict and now >= was:
             continue
-        answers[w] = first_of(answers[w], _refusal(row, was, now, base, setting))
+        # Of a workspace's pools the first that is unpriced is told, else the first that is short.
+        if w not in told or (math.isfinite(told[w][2]) and not math.isfinite(now)):
+            told[w] = (row, was, now)
+    # Facts are looked for once a workspace: what is free is a search over the whole account.
+    for w, (row, was, now) in told.items():
+        answers[w] = _refusal(row, was, now, base, setting)
     return answers
 
 
@@ -211,7 +217,11 @@ def _refusal(row: Judged, was: float, now: float, base: Book, setting: Setting) 
 
 def free_of(book: Book, account: str, pool: str, asset: str, setting: Setting) -> int:
     """Return how many units of an asset may leave a pool now: the quote a deed is judged by."""
-    if book.find(account) is None or setting.market is None or setting.items is None:
+    there = book.find(account)
+    # A pool that is opened in the same batch stands nowhere yet: nothing may leave it now.
+    if there is None or pool not in there.pools:
+        return 0
+    if setting.market is None or setting.items is None:
         return 0
     # What is due is settled before anything leaves, so it is settled here too.
     work = Workspace(book, setting)
