@@ -215,9 +215,10 @@ def accrue_yield(command: c.AccrueYield, work: Workspace) -> None:
 def charge_accruals(command: c.ChargeAccruals, work: Workspace) -> None:
     """Settle funding and interest of many pools."""
     work.holders(command.holders)
+    before = len(work.events)  # of a batch: what others of it did is not what is due here
     for account, pool in command.holders:
         work.accrue(account, pool)
-    if not work.events:
+    if len(work.events) == before:
         refuse(Rejection.NOTHING_DUE, "accruals")
 
 

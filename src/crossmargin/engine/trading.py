@@ -200,6 +200,7 @@ def reserve_draws(command: c.ReserveDraws, work: Workspace) -> None:
         refuse(Rejection.POOL_UNPRICED, command.account)
     frame = book_frame([(command.account, held)], work.book, setting.items)
     answer = assess(frame, setting.market, threads=1)
+    before = len(work.events)
     for row, pool in enumerate(frame.pool_names):
         known = bool(np.isfinite(answer.equity[row]) and np.isfinite(answer.equity[0]))
         if pool == SHARED or not known:
@@ -207,7 +208,7 @@ def reserve_draws(command: c.ReserveDraws, work: Workspace) -> None:
         kept = to_smallest_units(float(answer.draw_mm[row]), MONEY_DECIMALS, round_down=True)
         if kept != held.pools[pool].last_draw:
             work.emit(e.DrawReserved(command.account, pool, kept))
-    if not work.events:
+    if len(work.events) == before:
         refuse(Rejection.NOTHING_DUE, command.account)
 
 

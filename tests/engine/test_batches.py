@@ -1,0 +1,80 @@
+"""Linked batches: what one command of a batch leaves is not taken for what another one did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crossmargin.engine import checks
+from crossmargin.engine import commands as c
+from crossmargin.engine.replies import Rejected, Rejection
+from engine.small import CT, ETH, USD, Side, Venue, account, bucket, holding, trade, venue
+
+
+@pytest.mark.parametrize("limit", [None, 40])
+def test_what_leaves_a_bucket_opened_in_the_same_batch_is_refused_and_nothing_breaks(
+    limit: int | None,
+) -> None:
+    # 10 ETH at 2,000 count 0.875 of that: 17,500; 80 ETH-PERP need 0.125 x 160,000 = 20,000.
+    made = venue()
+    made.do(account("ann"), holding("ann", {"ETH": 10 * ETH}))
+    reply = made.refused(c.Batch(commands=(
+        c.OpenPool(account="ann", pool=bucket("b", limit)),
+        c.Transfer(account="ann", asset="ETH", amount=ETH, to_pool="b"),
+        trade("ETH-PERP", 80 * CT, "2000", Side("ann", "b")),
+        c.Withdraw(account="ann", pool="b", asset="ETH", amount=ETH // 2),
+    )))  # fmt: skip
+    assert reply.reason == Rejection.MARGIN_SHORT
+
+
+def test_nothing_is_free_in_a_pool_that_is_not_there() -> None:
+    made = venue()
+    made.do(account("ann"), holding("ann", {"ETH": ETH}))
+    setting = made.engine.setting(made.engine.now())
+    assert checks.free_of(made.book, "ann", "b", "ETH", setting) == 0
+    assert checks.free_of(made.book, "bob", "shared", "ETH", setting) == 0
+
+
+PAYS = c.Deposit(account="ann", asset="USD", amount=1)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("idle", [
+    c.ChargeAccruals(holders=(("ann", "shared"),)), c.ReserveDraws(account="ann"),
+])  # fmt: skip
+def test_nothing_due_is_refused_wherever_in_a_batch_it_stands(idle: Any, first: bool) -> None:
+    made = venue()
+    made.do(account("ann", bucket("b", 40)), holding("ann", {"USD": 100 * USD}))
+    commands = (idle, PAYS) if first else (PAYS, idle)
+    assert made.refused(c.Batch(commands=commands)).reason == Rejection.NOTHING_DUE
+
+
+def test_what_is_free_is_looked_for_once_however_many_pools_are_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = short_in(8)
+    searched: list[str] = []
+    search = checks.free_of
+
+    def counted(book: Any, name: str, pool: str, *more: Any) -> int:
+        searched.append(pool)
+        return search(book, name, pool, *more)
+
+    monkeypatch.setattr(checks, "free_of", counted)
+    reply = made.refused(c.Batch(commands=tuple(
+        c.Withdraw(account="ann", pool=f"b{n}", asset="USD", amount=90 * USD) for n in range(8)
+    )))  # fmt: skip
+    # 100 dollars and 0.4 ETH-PERP: 0.125 x 800 = 100 are needed, so nothing is free.
+    assert reply == Rejected(Rejection.MARGIN_SHORT, 90 * USD, 0, "ann/b0")
+    assert searched == ["b0"]
+
+
+def short_in(n_buckets: int) -> Venue:
+    made = venue()
+    names = [f"b{n}" for n in range(n_buckets)]
+    made.do(account("ann", *(bucket(name, 0) for name in names)))
+    for name in names:
+        perp = {"ETH-PERP": (4 * CT // 10, -80_000)}
+        made.do(holding("ann", {"USD": 100 * USD}, perp, pool=name))
+    return made
