@@ -91,6 +91,7 @@ class Engine:
 
     def what_if(self, commands: Sequence[AnyCommand]) -> list[Reply]:
         """Return what `submit` would answer to each command alone, now; nothing happens."""
+        self._check_running()
         setting = self.setting(self.now())
         replies: list[Reply] = []
         for command in map(understood, commands):
@@ -135,12 +136,13 @@ class Engine:
         entry = Entry(SCHEMA, now_ns, key, decided.fingerprint, decided.events)  # type: ignore[arg-type]
         body = journal.encode(entry)
         seq = self.book.head.seq + 1
-        self.chain = journal.chained(self.chain, seq, body)
+        chain = journal.chained(self.chain, seq, body)
         if isinstance(decided.events[0], journal.NUMBERED):
             # What is kept must be what replay reads: a 2 of Python's may come back as 2.0.
             entry = journal.decode(body, seq)
         apply_entry(entry, seq, self.book)
-        return Record(seq, self.chain, body)
+        self.chain = chain  # last: the chain never runs ahead of the book
+        return Record(seq, chain, body)
 
     def _keep(self, records: list[Record]) -> None:
         if not records:
