@@ -75,6 +75,15 @@ def test_a_market_is_made_again_when_a_price_turns_stale_between_two_commands() 
     made.do(trade("ETH-PERP", CT, "2000", "ann"))
 
 
+def test_a_clock_that_runs_back_before_any_record_finds_the_market_it_had() -> None:
+    made = calm()
+    made.wait(61)
+    assert made.refused(trade("ETH-PERP", CT, "2000", "ann")).reason == "pool_unpriced"
+    # No record holds the time, so it is T0 + 1 s again, and every print is a second old.
+    made.wait(-60)
+    made.do(trade("ETH-PERP", CT, "2000", "ann"))
+
+
 # --- durability -----------------------------------------------------------------------------------
 
 
@@ -145,6 +154,22 @@ def test_an_error_before_anything_happened_leaves_the_engine_running(
     made.do(pay())
 
 
+def test_a_record_that_could_not_be_made_leaves_the_chain_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = calm()
+
+    def failing(*arguments: Any) -> Any:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "decode", failing)  # what prices are read back with
+        with pytest.raises(ZeroDivisionError):
+            made.price()
+    made.do(pay())
+    assert Engine.open(made.store, made.clock).state_hash() == made.engine.state_hash()
+
+
 def test_refusals_alone_write_nothing() -> None:
     made = calm()
     before = made.store.n_appends
@@ -167,6 +192,8 @@ def test_a_closed_engine_gives_its_store_back_and_answers_no_more() -> None:
     assert made.store.closed
     with pytest.raises(StoreFailed, match="closed"):
         made.ask(pay())
+    with pytest.raises(StoreFailed, match="closed"):
+        made.engine.what_if([made.stamped(pay())])
 
 
 # --- snapshots ------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ Spec   docs/spec/10-ledger.md, 10.20
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -48,7 +48,7 @@ class Settings:
     def __init__(self) -> None:
         """Start with nothing made."""
         self._listed: tuple[Listing, MarketFrame, Items] | None = None
-        self._made: tuple[int, int, Market | None] | None = None
+        self._made: tuple[int, int, int, Market] | None = None
 
     def at(self, head: Head, now_ns: int) -> Setting:
         """Return the setting of a head at a moment."""
@@ -68,8 +68,11 @@ class Settings:
     def _market(
         self, head: Head, listed: MarketFrame, rules: Rulebook | None, now_ns: int
     ) -> Market | None:
-        if self._made is not None and self._made[0] == head.version and now_ns < self._made[1]:
-            return self._made[2]
+        if self._made is not None:
+            version, since_ns, until_ns, market = self._made
+            # Not before it was made: where no record holds the time, a clock may run back.
+            if version == head.version and since_ns <= now_ns < until_ns:
+                return market
         if rules is None or not head.prints:
             return None
         stale_s = rules.oracle.stale_s
@@ -78,7 +81,7 @@ class Settings:
         joint = None if head.scenarios is None else joint_of(head.scenarios, priced)
         market = prepare(priced, rules, joint, threads=1)
         stamps = [stamp for _, stamp in (*head.prints.values(), *head.marks.values())]
-        self._made = (head.version, stale_from(stamps, now_ns, stale_s), market)
+        self._made = (head.version, now_ns, stale_from(stamps, now_ns, stale_s), market)
         return market
 
 
@@ -129,8 +132,6 @@ def scenarios_of(joint: JointRows, market: MarketFrame) -> Scenarios:
 def _with_totals(market: MarketFrame, totals: dict[str, float]) -> MarketFrame:
     if not totals:
         return market
-    from dataclasses import replace
-
     known = np.array([totals.get(name, np.nan) for name in market.assets.names])
     return replace(market, assets=replace(market.assets, venue_total=known))
 
