@@ -56,10 +56,11 @@ def plan(book: Book, commands: Iterable[Arriving]) -> Plan:
             made.todo.append(parts)
             continue
         difference = _differs(found, parts)
-        left = [one for one in parts if isinstance(one, ImportAccount) and _is_bare(found, one)]
         if difference:
             made.differ.append((name, difference))
-        elif left:
+            continue
+        left = [one for one in parts if isinstance(one, ImportAccount) and _is_bare(found, one)]
+        if left:
             made.todo.append(list(left))
         else:
             made.here.append(name)
