@@ -119,12 +119,11 @@ class Engine:
     def snapshot(self, keep: int = 3) -> int:
         """Keep the state beside the journal; return the record it stands after."""
         self._check_running()
-        head = self.book.head
-        self.store.save_snapshot(
-            head.seq, self.chain, self.state_hash(), journal.snapshot_parts(self.book)
-        )
+        # All in memory, 0.3 kB an account: the writer stands still, so it is encoded only once.
+        parts = list(journal.snapshot_parts(self.book))
+        self.store.save_snapshot(self.seq, self.chain, journal.parts_hash(parts), parts)
         self.store.drop_snapshots(keep)
-        return head.seq
+        return self.seq
 
     def close(self) -> None:
         """Give the store back."""
