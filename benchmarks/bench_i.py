@@ -100,6 +100,10 @@ def run(quick: bool) -> Result:
             "process start to ready", again["ready_s"], "s from PostgreSQL", most=60.0,
             note=f"{again['state_s']:.1f} s of it load {again['accounts']:,} accounts",
         ),
+        Figure(
+            "snapshot", found["seconds"]["snapshot"], "s into PostgreSQL",
+            note="the writer stands still for it",
+        ),
         Figure("memory", found["bytes_an_account"], "bytes an account", note="4 holdings"),
         Figure(
             "longest collection", longest, "ms", note=f"garbage collector: {in_all:.0f} ms in all",
@@ -136,7 +140,9 @@ def measure(size: Size) -> dict[str, Any]:
             "sqlite": create_store(Path(folder) / "journal.db"), "postgres": create_store(address),
         }  # fmt: skip
         engine, traffic, bytes_an_account = opened(size, list(stores.values()))
+        before = clock()
         engine.snapshot()  # into PostgreSQL
+        snapshot_s = clock() - before
         double_entry.fill(url, size.accounts)
         ready = clock()
         runs: dict[str, list[Any]] = {}
@@ -160,7 +166,7 @@ def measure(size: Size) -> dict[str, Any]:
         "restart": asdict(found),
         "sizes": size._asdict() | {"in_flight": IN_FLIGHT, "group": GROUP_MAX, "lot": LOT},
         "seconds": {
-            "opening": ready - started, "rounds": ended - ready, "whole": clock() - started,
+            "opening": ready - started, "snapshot": snapshot_s, "rounds": ended - ready, "whole": clock() - started,
         },
     }  # fmt: skip
 
