@@ -166,7 +166,8 @@ def measure(size: Size) -> dict[str, Any]:
         "restart": asdict(found),
         "sizes": size._asdict() | {"in_flight": IN_FLIGHT, "group": GROUP_MAX, "lot": LOT},
         "seconds": {
-            "opening": ready - started, "snapshot": snapshot_s, "rounds": ended - ready, "whole": clock() - started,
+            "opening": ready - started, "snapshot": snapshot_s, "rounds": ended - ready,
+            "whole": clock() - started,
         },
     }  # fmt: skip
 
