@@ -203,6 +203,8 @@ def draw(case: Case, command: Any) -> None:
 
 def payable(standing: Standing, bucket: str) -> int | None:
     """(1.14): t = min(-E, what is left of the limit, E_S), 10^-6 numeraire down; None unknown."""
+    if not standing.room(bucket):
+        return 0  # whatever the prices are
     if not standing.is_priced(bucket) or not standing.is_priced(SHARED):
         return None
     own, shared = standing.of(bucket).equity, standing.of(SHARED).equity

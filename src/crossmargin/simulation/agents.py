@@ -139,9 +139,12 @@ class Owners:
         self._made += 1
         rng, methods = self.rng, self.view.methods
         pools = [PoolTerms(SHARED, rng.choice(methods))]
-        for n in range(rng.choice((0, 0, 1, 2))):
-            limit = rng.choice((0, int(10 ** rng.uniform(8, 11)), None))
-            pools.append(PoolTerms(f"bucket-{n}", rng.choice(methods), limit))
+        for n in range(rng.choice((0, 0, 1, 2, 3))):
+            limit = rng.choice(
+                (0, int(10 ** rng.uniform(8, 12)), int(10 ** rng.uniform(9, 11)), None)
+            )
+            # Their order is that of opening, whatever they are called.
+            pools.append(PoolTerms(f"{rng.choice('abyz')}-{n}", rng.choice(methods), limit))
         if rng.random() < 0.1:
             pools = []
         return OpenAccount(account=f"u{self._made}", pools=tuple(pools))
@@ -149,7 +152,8 @@ class Owners:
     def open_bucket(self) -> OpenPool:
         """One bucket more."""
         limit = self.rng.choice((0, int(10 ** self.rng.uniform(8, 11)), None))
-        terms = PoolTerms(f"late-{self.rng.randint(0, 3)}", self.rng.choice(METHODS), limit)
+        name = f"{self.rng.choice('abyz')}-late-{self.rng.randint(0, 3)}"
+        terms = PoolTerms(name, self.rng.choice(METHODS), limit)
         return OpenPool(account=self.view.user(), pool=terms)
 
     # --- money ------------------------------------------------------------------------------------

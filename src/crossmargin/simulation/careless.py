@@ -23,6 +23,7 @@ from crossmargin.engine.commands import (
     AdvanceInterest,
     AnyCommand,
     Batch,
+    Borrow,
     Deposit,
     Fill,
     OpenAccount,
@@ -33,7 +34,7 @@ from crossmargin.engine.commands import (
 )
 from crossmargin.ledger.events import PoolTerms
 from crossmargin.simulation.agents import View
-from crossmargin.simulation.arena import SECOND_NS, Arena
+from crossmargin.simulation.arena import ASSETS, LENDING, SECOND_NS, Arena
 
 HUGE = 10**38
 BAD_NAMES = ("", "@fees", "two words", "x" * 129, "ünder", "tab\t")
@@ -145,6 +146,21 @@ class Careless:
             instrument=name, contracts=self.view.size(name, 100.0),
             price=self.view.price_text(name, 0.0), buyer=side, seller=side,
         )  # fmt: skip
+
+    def rush(self) -> list[AnyCommand]:
+        """Several owners at once after what is left of an asset's cash or cap."""
+        view, rng = self.view, self.rng
+        asset = rng.choice(list(LENDING))
+        debt, supplied = view.book.lending(asset)
+        cap = int(LENDING[asset][0] * 10 ** ASSETS[asset][1])
+        left = max(1, rng.choice((supplied, min(cap, supplied * 9 // 10))) - debt)
+        found: list[AnyCommand] = []
+        for part in rng.choices((2, 3, 3, 4), k=rng.randint(3, 6)):
+            account, pool = view.where()
+            amount = max(1, left // part)
+            kind = Withdraw if view.pool((account, pool)).cash.get(asset, 0) >= amount else Borrow
+            found.append(kind(account=account, pool=pool, asset=asset, amount=amount))
+        return found
 
     def drain(self, now_ns: int) -> list[AnyCommand]:
         """Take a bucket's money out again and again: what its draw limit covers is not its own."""

@@ -184,8 +184,11 @@ class Life:
             found = self.venue.sweep(self.clock)[: GROUPS[-1]]
         else:
             found = [self.one() for _ in range(self.rng.choice(GROUPS))]
-        if self.rng.random() < 0.01:
+        draw = self.rng.random()
+        if draw < 0.01:
             found = self.careless.drain(self.now())
+        elif draw < 0.04:
+            found = self.careless.rush()
         if found:
             self.submit(found)
 

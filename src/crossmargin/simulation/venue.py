@@ -24,10 +24,12 @@ from crossmargin.engine.commands import (
     AdvanceFunding,
     AdvanceInterest,
     AnyCommand,
+    Batch,
     CancelOrder,
     ChargeAccruals,
     Deleverage,
     Draw,
+    Fill,
     FundInsurance,
     Holder,
     ImportAccount,
@@ -41,6 +43,7 @@ from crossmargin.engine.commands import (
     SettleExpiry,
     Side,
     Socialise,
+    Withdraw,
 )
 from crossmargin.ledger.events import PoolTerms
 from crossmargin.reference.ledger import Witness
@@ -65,7 +68,7 @@ class Venue:
         self.chores = (
             (self.funding, 4), (self.interest, 5), (self.accruals, 4), (self.dividend, 3),
             (self.expiry, 4), (self.status, 2), (self.reserve, 3), (self.insure, 3),
-            (self.totals, 1), (self.observe, 3), (self.imported, 2), (self.rules, 0.4),
+            (self.totals, 1), (self.observe, 3), (self.imported, 3), (self.rules, 0.4),
             (self.relist, 0.4), (self.hasty, 8),
         )  # fmt: skip
 
@@ -203,6 +206,12 @@ class Venue:
         view, rng = self.view, self.rng
         bare = [w for w in self._pools() if view.pool(w).is_empty()]
         where = rng.choice(bare) if bare and rng.random() < 0.9 else view.where()
+        if rng.random() < 0.5:
+            # A debt and nothing else: who pays for an empty pool is asked at once.
+            self.alarm = 8
+            asset = view.asset()
+            debt = -view.units(asset, rng.choice((5.0, 500.0, 50_000.0)))
+            return ImportAccount(account=where[0], pool=where[1], balances={asset: debt})
         balances = {"USDC": view.units("USDC", view.usd()), "BTC": -view.units("BTC", 50.0)}
         name = "BTC-PERP"
         contracts = view.size(name, view.usd())
@@ -257,6 +266,9 @@ class Venue:
         bare = not held.positions and not held.orders and all(x <= 0 for x in held.cash.values())
         if bare and debts:
             return self._loss((name, pool), debts, standing)
+        allowed = standing.allowance(pool)
+        if allowed is not None and allowed.value < 0 and self.rng.random() < 0.3:
+            return self._slips_out((name, pool), held)
         if not standing.liquidatable(pool):
             return []
         if held.orders and self.rng.random() < 0.9:
@@ -264,6 +276,23 @@ class Venue:
         if standing.of(pool).equity < 0 and held.positions and self.rng.random() < 0.5:
             return self.deleverage((name, pool), held)
         return [self.sell((name, pool), held)]
+
+    def _slips_out(self, where: Where, held: Pool) -> list[AnyCommand]:
+        """An owner under water who takes something out beside a trade that helps."""
+        rng, view = self.rng, self.view
+        rich = [asset for asset, amount in held.cash.items() if amount > 1]
+        if not rich or not held.positions:
+            return []
+        asset, name = rng.choice(rich), rng.choice(list(held.positions))
+        have = held.positions[name].contracts
+        out = Withdraw(account=where[0], pool=where[1], asset=asset,
+                       amount=max(1, held.cash[asset] // rng.choice((100, 1_000))))  # fmt: skip
+        mine, other = Side(*where), Side("@outside")
+        helps = Fill(
+            instrument=name, contracts=abs(have), price=view.price_text(name, 0.0),
+            buyer=mine if have < 0 else other, seller=other if have < 0 else mine,
+        )  # fmt: skip
+        return [Batch(commands=(out, helps) if rng.random() < 0.8 else (helps, out))]
 
     def sell(self, where: Where, held: Pool) -> Liquidate:
         """A position in part or whole, else collateral or a debt by a spot pair."""
