@@ -132,9 +132,10 @@ class _Wave:
             except Refused as refused:
                 return refused.reply
             return Decided((event,), fingerprint(command))
-        work = Workspace(self.book, self.setting)
+        linked = command.commands if isinstance(command, c.Batch) else ()
+        work = Workspace(self.book, self.setting, linked=bool(linked))
         try:
-            for one in command.commands if isinstance(command, c.Batch) else (command,):
+            for one in linked or (command,):
                 DRAFTS[type(one)](one, work)
         except Refused as refused:
             return refused.reply

@@ -101,7 +101,7 @@ def deposit(command: c.Deposit, work: Workspace) -> None:
     work.pool(command.account, command.pool, frozen_may=True)
     amount = amount_of(command.amount, work.decimals(command.asset))
     work.accrue(command.account, command.pool)
-    work.emit(e.Deposited(command.reference[:200], _pair(
+    work.emit_unasked(e.Deposited(command.reference[:200], _pair(
         (OUTSIDE, SHARED), (command.account, command.pool), command.asset, amount)))  # fmt: skip
 
 
@@ -142,7 +142,7 @@ def repay(command: c.Repay, work: Workspace) -> None:
         refuse(Rejection.NOTHING_OWED, asset, amount, 0)
     if amount > owed:
         refuse(Rejection.REPAY_EXCEEDS_DEBT, asset, amount, owed)
-    work.emit(e.Repaid(_pair((OUTSIDE, SHARED), (account, pool), asset, amount)))
+    work.emit_unasked(e.Repaid(_pair((OUTSIDE, SHARED), (account, pool), asset, amount)))
 
 
 def transfer(command: c.Transfer, work: Workspace) -> None:

@@ -189,7 +189,9 @@ def cancel_order(command: c.CancelOrder, work: Workspace) -> None:
     if not names or names[0] not in pool.orders:
         refuse(Rejection.ORDER_UNKNOWN, command.order[:80])
     for name in names:
-        work.emit(e.OrderCancelled(command.account, command.pool, name, command.reason[:200]))
+        work.emit_unasked(
+            e.OrderCancelled(command.account, command.pool, name, command.reason[:200])
+        )
 
 
 def reserve_draws(command: c.ReserveDraws, work: Workspace) -> None:

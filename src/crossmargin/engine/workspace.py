@@ -68,12 +68,15 @@ class MarginAsk:
 class Workspace:
     """One command, or one linked batch, being worked out."""
 
-    __slots__ = ("balances", "book", "borrows", "cash", "events", "late", "margins", "setting")
+    __slots__ = (
+        "balances", "book", "borrows", "cash", "events", "late", "linked", "margins", "setting",
+    )  # fmt: skip
 
-    def __init__(self, base: Book, setting: Setting) -> None:
-        """Fork the book."""
+    def __init__(self, base: Book, setting: Setting, linked: bool = True) -> None:
+        """Fork the book; linked: other commands are worked out here after one that ends."""
         self.book = Fork(base)
         self.setting = setting
+        self.linked = linked
         self.events: list[Event] = []
         self.balances: dict[tuple[str, str, str], tuple[int, int]] = {}
         self.cash: dict[str, int] = {}
@@ -85,6 +88,15 @@ class Workspace:
         """Write an event and let it happen here."""
         self.events.append(event)
         apply(event, self.book)
+
+    def emit_unasked(self, event: Event) -> None:
+        """Write an event of a command that asks for nothing, takes nothing and ends with it.
+
+        Only a linked command would look at what it did here: alone it happens in the book only.
+        """
+        self.events.append(event)
+        if self.linked:
+            apply(event, self.book)
 
     # --- names ---------------------------------------------------------------------------------
 
