@@ -133,7 +133,7 @@ def book_from_parts(parts: Iterable[bytes], seq: int, wanted: bytes) -> Book:
             book.accounts.update(found.accounts)
             book.keys.update(found.keys)
             book.keys_before.update(found.keys_before)
-    except (StopIteration, msgspec.MsgspecError):
+    except (StopIteration, ValueError, msgspec.MsgspecError):
         digest.update(b"unreadable")
     if digest.digest() != wanted or book.head.seq != seq:
         raise JournalBroken(
