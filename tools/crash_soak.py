@@ -172,7 +172,9 @@ def main() -> int:
         for seed in range(1, -(-ask.kills // BATCH) + 1)
         for store in ask.store or STORES
     ]
-    print(f"kills: {len(wanted)} batches, {len(done.keys() & set(wanted))} held already", flush=True)
+    print(
+        f"kills: {len(wanted)} batches, {len(done.keys() & set(wanted))} held already", flush=True
+    )
     for store, seed in wanted:
         if (store, seed) not in done:
             done[store, seed] = run(store, seed, BATCH, ask.acknowledged, sources)
