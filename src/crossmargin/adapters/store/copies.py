@@ -46,9 +46,7 @@ class BackupHead(msgspec.Struct, frozen=True):
     last_hash: str
 
 
-def backup(
-    store: Store, target: str | Path, progress: Progress = lambda done, of: None
-) -> Path:
+def backup(store: Store, target: str | Path, progress: Progress = lambda done, of: None) -> Path:
     """Write the journal up to its present end into one file; return the file's path.
 
     target  a file that does not exist, or a folder: the file is then named for its last record
