@@ -126,6 +126,16 @@ class FaultyStore:
         self.inner.close()
 
 
+def altered(parts: Sequence[bytes], rng: random.Random) -> list[bytes]:
+    """Return a state's parts with one bit of one of them another."""
+    found = list(parts)
+    at = rng.randrange(len(found))
+    part = bytearray(found[at])
+    part[rng.randrange(len(part))] ^= 1 << rng.randrange(8)
+    found[at] = bytes(part)
+    return found
+
+
 def tampered(records: Sequence[Record], rng: random.Random) -> tuple[str, list[Record]]:
     """Return a journal nobody may believe, and in words what was done to it."""
     found = list(records)

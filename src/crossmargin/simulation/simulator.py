@@ -33,7 +33,7 @@ from crossmargin.simulation.agents import METHODS, Owners, View
 from crossmargin.simulation.arena import SECOND_NS, START_NS, Arena
 from crossmargin.simulation.auditor import Auditor, Disagreement, Tally
 from crossmargin.simulation.careless import Careless
-from crossmargin.simulation.faults import Crash, FaultyStore, MemoryStore, tampered
+from crossmargin.simulation.faults import Crash, FaultyStore, MemoryStore, altered, tampered
 from crossmargin.simulation.venue import Venue
 
 Stores = Callable[[int], Store]
@@ -155,12 +155,21 @@ class Life:
         self.replays()
         records = [record for batch in self.inner.read() for record in batch]
         what, forged = tampered(records, self.rng)
+        self.refused("tampered", what, MemoryStore(forged))
+        state = MemoryStore(records)
+        parts = list(journal.snapshot_parts(self.engine.book))
+        told = journal.parts_hash(parts)
+        state.save_snapshot(self.engine.seq, self.engine.chain, told, altered(parts, self.rng))
+        self.refused("tampered state", "a byte of a kept state", state)
+
+    def refused(self, kind: str, what: str, store: Store) -> None:
+        """A store nobody may believe does not open."""
         try:
-            Engine.open(MemoryStore(forged), lambda: self.clock)
+            Engine.open(store, lambda: self.clock)
         except JournalBroken:
-            self.auditor.tally.faults["tampered"] += 1
+            self.auditor.tally.faults[kind] += 1
         else:
-            raise Disagreement("a forged journal", "opened", f"must be refused: {what}")
+            raise Disagreement("a forged store", "opened", f"must be refused: {what}")
 
     def replays(self) -> None:
         """L6: the journal folds into the same state, from the first record and from a state."""
