@@ -121,8 +121,8 @@ def _joint(told: Any) -> tuple[JointRow, ...]:
     if told is None:
         return ()
     n, names = len(told.names), told.factors
-    moves, vols = _doubles(told.factor_moves), _doubles(told.vol_moves)
-    odds = _doubles(told.probability)
+    moves, vols = doubles(told.factor_moves), doubles(told.vol_moves)
+    odds = doubles(told.probability)
     k = len(names)
     return tuple(
         JointRow(
@@ -133,7 +133,8 @@ def _joint(told: Any) -> tuple[JointRow, ...]:
     )  # fmt: skip
 
 
-def _doubles(packed: bytes) -> list[float]:
+def doubles(packed: bytes) -> list[float]:
+    """Packed numbers, read."""
     return [float(x) for x in memoryview(packed).cast("d")]
 
 

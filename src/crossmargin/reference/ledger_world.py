@@ -19,13 +19,14 @@ from crossmargin.base.errors import CrossmarginError
 from crossmargin.domain.rulebook import unpacked
 from crossmargin.reference.ledger_book import ONE, SECOND_NS, Book, Contract, Lent, Refused
 from crossmargin.reference.ledger_case import PRICE_END, Case
-from crossmargin.reference.ledger_market import STATUS, loads_of, stamp_ns
+from crossmargin.reference.ledger_market import STATUS, doubles, loads_of, stamp_ns
 from crossmargin.reference.ledger_sums import borrow_rate, grown, up, utilisation, worth, written
 
 SHARE_MAX = 1.0
 TOTAL_MAX = 1e18
 IV_MAX = 10.0
 STABLE_RATIO_MAX = 10.0
+MOVE_MAX = 1e6
 
 
 def changed(book: Book) -> None:
@@ -114,15 +115,22 @@ def adopt_rulebook(case: Case, command: Any) -> None:
 
 
 def adopt_scenarios(case: Case, command: Any) -> None:
-    """Joint rows over listed factors, columns of one length, probabilities that sum to one."""
+    """Joint rows: columns of one length, moves above -100 %, probabilities that sum to one."""
     told = command.scenarios
     n, k = len(told.names), len(told.factors)
     whole = (
-        len(told.factor_moves) == 8 * n * k
-        and len(told.vol_moves) == 8 * n * k
+        n > 0
+        and k > 0
+        and len(told.factor_moves) == len(told.vol_moves) == 8 * n * k
         and len(told.probability) == 8 * n
+        and len(told.flagged) == n * k
     )
-    if not whole or set(told.factors) != set(case.book.factors):
+    if not whole:
+        raise Refused("scenarios_invalid")
+    moves = doubles(told.factor_moves) + doubles(told.vol_moves)
+    odds = doubles(told.probability)
+    sound = all(-1.0 < m <= MOVE_MAX for m in moves) and all(p >= 0.0 for p in odds)
+    if not sound or not abs(math.fsum(odds) - 1.0) < 1e-9:
         raise Refused("scenarios_invalid")
     put(case.book, "scenarios", told)
     changed(case.book)

@@ -10,6 +10,7 @@ Spec   docs/spec/10-ledger.md (10.12 to 10.14)
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import msgspec
@@ -34,7 +35,7 @@ from crossmargin.engine.commands import (
 )
 from crossmargin.ledger.events import PoolTerms
 from crossmargin.simulation.agents import View
-from crossmargin.simulation.arena import ASSETS, LENDING, SECOND_NS, Arena
+from crossmargin.simulation.arena import ASSETS, LENDING, SECOND_NS, Arena, doubles
 
 HUGE = 10**38
 BAD_NAMES = ("", "@fees", "two words", "x" * 129, "ünder", "tab\t")
@@ -114,7 +115,7 @@ class Careless:
             Batch(commands=tuple([Deposit(account=account, asset="USD", amount=1)] * 257)),
             AdvanceInterest(asset=rng.choice(("DOGE", "ALT", "stETH"))),
             AdoptVenueTotals(totals={rng.choice(("DOGE", "BTC")): rng.choice((-1.0, 1e19))}),
-            AdoptScenarios(scenarios=_torn(view.arena)),
+            AdoptScenarios(scenarios=_odd(view.arena, rng)),
             self._prints(now_ns),
             self._self_trade(account, pool),
         ]  # fmt: skip
@@ -185,7 +186,16 @@ class Careless:
         ]
 
 
-def _torn(arena: Arena) -> Scenarios:
-    """Joint rows whose columns have not one length."""
+def _odd(arena: Arena, rng: random.Random) -> Scenarios:
+    """Joint rows that are torn, impossible, or say nothing of a factor, which does not move."""
     told = arena.scenarios(4)
-    return msgspec.structs.replace(told, factor_moves=told.factor_moves[:-8])
+    k = len(told.factors)
+    others = (
+        {"factor_moves": told.factor_moves[:-8]},
+        {"factor_moves": doubles([-1.0] * 4 * k)},
+        {"vol_moves": doubles([float("nan")] * 4 * k)},
+        {"probability": doubles([0.3] * 4)},
+        {"names": (), "factor_moves": b"", "vol_moves": b"", "probability": b"", "flagged": b""},
+        {"factors": ("DOGE/USD", *told.factors[1:])},
+    )
+    return msgspec.structs.replace(told, **rng.choice(others))
