@@ -103,11 +103,12 @@ def full() -> Venue:
 
 
 def expired() -> Venue:
-    """`ann` and `bob` hold a future that has just expired; it settled at 2,100 for bob."""
+    """ann and bob hold a future that has just expired, settled at 2,100 for bob; ann has a call."""
     made = venue()
     for name in ("ann", "bob", "cat"):
         made.do(account(name), holding(name, {"USDC": 10_000 * USDC, "USD": 10_000 * USD}))
     made.do(trade("ETH-FUT", CT, "2000", "ann", "bob"), order("cat", "late", CT, "1", "ETH-FUT"))
+    made.do(trade("ETH-CALL", CT, "40", "ann", "cat"))
     made.wait((SOON - made.engine.now()) / SECOND)
     made.price()
     made.do(c.SettleExpiry(instrument="ETH-FUT", price="2100", holders=(("bob", "shared"),)))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crossmargin.domain.book import OrderState
+from crossmargin.domain.book import OrderState, Print
 from crossmargin.engine import commands as c
 from crossmargin.engine.checks import free_of
 from crossmargin.engine.replies import Accepted, Rejection
@@ -126,6 +126,26 @@ def test_a_pool_that_is_short_quotes_nothing_and_nothing_leaves() -> None:
     assert quote(made, "liq", "USD") == 0
     found = made.refused(take("liq", "USD", 1))
     assert (found.reason, found.asked, found.free) == (Rejection.MARGIN_SHORT, 1, 0)
+
+
+@pytest.mark.parametrize("target", ["", "eve"], ids=["withdrawn", "transferred"])
+def test_what_counts_nothing_stays_too_while_a_pool_is_short(target: str) -> None:
+    # The tokens have a bad price and count nothing at IM: without them the buffer is the same.
+    made = failing()
+    made.do(c.Deposit(account="liq", asset="TOK", amount=500), account("eve"))
+    made.wait(1)
+    halted = {"TOK/USD": Print(1.0, status="halted")}
+    made.do(c.AcceptPrices(stamped_ns=made.engine.now(), prints=halted))
+    move = c.Transfer(account="liq", asset="TOK", amount=500, to_account=target)
+    found = made.refused(move if target else take("liq", "TOK", 500))
+    assert (found.reason, found.free) == (Rejection.MARGIN_SHORT, 0)
+
+
+def test_a_loan_too_small_for_a_float_is_refused_while_a_pool_is_short() -> None:
+    made = short_of_im()
+    made.do(account("eve"), holding("eve", {"ETH": ETH}))
+    loan = c.Borrow(account="ann", asset="ETH", amount=1)
+    assert made.refused(loan).reason == Rejection.MARGIN_SHORT
 
 
 def test_what_owes_nothing_leaves_whole_whatever_prices_do() -> None:

@@ -744,3 +744,40 @@ FIRST: list[tuple[str, str, Any, str]] = [
 )
 def test_of_two_faults_the_earlier_is_named(arranged: str, command: Any, reason: str) -> None:
     assert ARRANGED[arranged]().refused(command).reason == Rejection[reason]
+
+
+# --- at the boundary, and not past it -------------------------------------------------------------
+
+ALLOWED: list[tuple[str, str, Any]] = [
+    ("all_the_cash", "lending", take(amount=10_000)),  # 1,000 supplied - 100 = 900 owed
+    ("up_to_the_cap", "lending", lend(asset="USDC", amount=1_000 * USDC)),  # 9,000 of 10,000
+    ("up_to_95_percent", "lending", lend(amount=5_000)),  # 950 of 1,000
+    ("all_of_a_balance", "calm", take(amount=100_000)),
+    ("a_debt_whole", "lending", c.Repay(account="cat", asset="USD", amount=90_000)),
+    ("an_order_whole", "positions", trade("ETH-PERP", 3 * CT, "2000", Side("ann", order="buy"))),
+    ("an_exit_to_zero", "positions",
+     trade("ETH-PERP", 2 * CT, "2000", "@outside", Side("ann", order="exit"))),
+    ("a_position_sold_out_whole", "failing", sell_out(contracts=10 * CT)),
+    ("coins_sold_out_whole", "failing", sell_out("spot", CT, instrument="ETH/USD")),
+    ("a_draw_of_its_limit", "empty", draw(amount=4_000)),
+    ("insurance_of_all_there_is", "empty", insure(amount=1_000)),
+    ("shares_of_all_there_is", "empty", share(amount=20 * BTC)),
+    ("the_last_pool", "calm", account("eve", *(bucket(f"b{n}", 0) for n in range(63)))),
+    ("the_oldest_stamp", "calm", pay(issued_ns=T0 - 590 * SECOND)),
+    ("the_oldest_print", "calm", priced(T0)),
+    ("prints_of_one_moment", "printed", priced(T0 + 30 * SECOND)),
+    ("the_longest_key", "calm", pay(key="k" * 64)),
+    ("a_key_of_blanks", "calm", pay(key=" ")),
+    ("the_longest_name", "calm", account("a" * 128)),
+    ("the_longest_batch", "calm", c.Batch(commands=(pay(),) * 256)),
+    ("a_settlement_at_0", "expired", end("ETH-CALL", "0")),
+    ("the_largest_rates", "calm", fund(rate="-1", price="999999999999999")),
+    ("the_least_price", "calm", trade("ETH-PERP", CT, "1e-18", "ann")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arranged", "command"), [row[1:] for row in ALLOWED], ids=[row[0] for row in ALLOWED]
+)
+def test_a_boundary_belongs_to_who_asks(arranged: str, command: Any) -> None:
+    ARRANGED[arranged]().do(command)

@@ -132,10 +132,10 @@ def test_settlement_prices_of_an_undone_batch_are_forgotten() -> None:
     made = ARRANGED["expired"]()
     holders = (("ann", "shared"),)
     two = c.Batch(commands=(
-        c.SettleExpiry(instrument="ETH-CALL", price="1", holders=holders),
+        c.SettleExpiry(instrument="ETH-CALL", price="2100", holders=holders),
         c.Withdraw(account="ann", asset="USD", amount=10**9),
     ))  # fmt: skip
-    made.refused(two)
+    assert made.refused(two).reason == Rejection.BALANCE_SHORT
     made.engine.what_if([made.stamped(c.SettleExpiry(
         instrument="ETH-FUT", price="2100", holders=holders))])  # fmt: skip
     assert set(made.book.head.settled) == {"ETH-FUT"}
