@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-
 from benchmarks import ledger_fixture
 from benchmarks.ledger_fixture import START_NS, STEP_NS, Journal, snapshot, venue
+
 from crossmargin.engine import commands as c
 from crossmargin.engine.replies import Accepted
 from crossmargin.engine.runtime import restored
