@@ -18,10 +18,18 @@ from typing import Any
 
 from crossmargin.domain.book import AccountState, PoolState, Status
 from crossmargin.domain.book import Book as EngineBook
-from crossmargin.engine.commands import AnyCommand, Borrow, Deleverage, Liquidate, Withdraw
+from crossmargin.engine.commands import (
+    AnyCommand,
+    Borrow,
+    Deleverage,
+    Fill,
+    Liquidate,
+    PlaceOrder,
+    Withdraw,
+)
 from crossmargin.engine.replies import Accepted, Rejected, Reply
 from crossmargin.reference.ledger import Expected, Witness
-from crossmargin.reference.ledger_book import MIRROR, SECOND_NS, Account, Pool, Refused
+from crossmargin.reference.ledger_book import MIRROR, SECOND_NS, SHARED, Account, Pool, Refused
 from crossmargin.reference.ledger_case import near_money
 
 WORDS = {
@@ -191,15 +199,10 @@ class Auditor:
 
     def _is_priced(self, command: AnyCommand, clock_ns: int) -> None:
         """L9, L13: nothing leaves, and nobody is sold, over a price that is bad or old."""
-        if isinstance(command, Deleverage):
-            whom, pool = command.bankrupt
-        elif isinstance(command, Withdraw | Borrow | Liquidate):
-            whom, pool = command.account, command.pool
-        else:
-            return
-        bad = list(self.bad_items(whom, pool, clock_ns))
-        if bad:
-            raise Disagreement("over bad prices", "accepted", f"bad: {bad}", command)
+        for whom, pool in judged(command):
+            bad = list(self.bad_items(whom, pool, clock_ns))
+            if bad:
+                raise Disagreement("over bad prices", "accepted", f"bad: {bad}", command)
 
     def bad_items(self, account: str, pool: str, clock_ns: int) -> Iterable[str]:
         """Yield what a pool owes or holds in contracts whose print is missing, bad or old."""
@@ -211,14 +214,19 @@ class Auditor:
             told, stamp = table.get(name, (None, 0))
             return told is None or stamp < oldest or told.status not in ("live", "degraded")
 
-        held = book.accounts[account].pools[pool]
-        for asset, amount in held.cash.items():
+        pools = book.accounts[account].pools
+        own = pools[pool]
+        merged = [p for n, p in pools.items() if n == SHARED or p.limit is None]
+        for held in [own] if own.limit is not None else merged:
+            for name in held.positions:
+                if bad(book.marks, name):
+                    yield name
+        if len(merged) > 1 and own.limit is None:
+            return  # a debt of one may be another's balance: the witness nets, this law does not
+        for asset, amount in own.cash.items():
             loads = (book.assets[asset].get("loads") or "").split("*")
             if amount < 0 and any(bad(book.prints, f.partition("^")[0]) for f in loads if f):
                 yield asset
-        for name in held.positions:
-            if bad(book.marks, name):
-                yield name
 
     # --- books ------------------------------------------------------------------------------------
 
@@ -265,6 +273,20 @@ class Auditor:
                     sums[settle] = sums.get(settle, 0) + held.cost
                     sums[name] = sums.get(name, 0) + held.contracts
         _equal("L5 in the engine's book", {item: x for item, x in sums.items() if x}, {})
+
+
+def judged(command: AnyCommand) -> list[tuple[str, str]]:
+    """Pools whose margin a command needs: none of them may be UNPRICED when it is accepted."""
+    if isinstance(command, Deleverage):
+        return [command.bankrupt]
+    if isinstance(command, Withdraw | Borrow | Liquidate):
+        return [(command.account, command.pool)]
+    if isinstance(command, PlaceOrder) and not command.reduce_only:
+        return [(command.account, command.pool)]
+    if isinstance(command, Fill):
+        sides = (command.buyer, command.seller)
+        return [(side.account, side.pool) for side in sides if side.account[0] != "@"]
+    return []
 
 
 def _told(expected: Expected) -> object:

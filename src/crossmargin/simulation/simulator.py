@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -20,9 +20,11 @@ import msgspec
 from crossmargin.base.errors import JournalBroken, StoreFailed
 from crossmargin.domain.rulebook import Rulebook
 from crossmargin.engine.commands import (
+    WORLD,
     AdoptRulebook,
     AdoptScenarios,
     AnyCommand,
+    Batch,
     Deposit,
     OpenAccount,
 )
@@ -198,6 +200,8 @@ class Life:
             found = self.careless.drain(self.now())
         elif draw < 0.04:
             found = self.careless.rush()
+        elif draw < 0.12:
+            found += [self.medley() for _ in range(self.rng.randint(1, 3))]
         if found:
             self.submit(found)
 
@@ -263,6 +267,13 @@ class Life:
             return thaw
         found = self.owners.next() if draw < 0.74 else self.venue.routine()
         return self.careless.spoil(found) if self.rng.random() < 0.12 else found
+
+    def medley(self) -> Batch:
+        """A linked batch of whatever anybody might ask, mostly not the world's."""
+        found = [self.one() for _ in range(self.rng.randint(2, 5))]
+        if self.rng.random() < 0.5:
+            found = self.venue.sweep(self.clock)[:3] or found
+        return Batch(commands=tuple(flat(found)))  # type: ignore[arg-type]
 
     # --- sending ----------------------------------------------------------------------------------
 
@@ -335,6 +346,15 @@ class Life:
         elif draw < 0.07:
             issued = self.now() + rng.choice((4, 5, 6, 600)) * SECOND_NS
         return msgspec.structs.replace(command, key=key, issued_ns=issued)
+
+
+def flat(commands: Iterable[AnyCommand]) -> Iterator[AnyCommand]:
+    """Yield commands, those inside of batches for the batches; of the world's, none."""
+    for command in commands:
+        if isinstance(command, Batch):
+            yield from flat(command.commands)
+        elif type(command) not in WORLD:
+            yield command
 
 
 def key_of(record: Record) -> str:
