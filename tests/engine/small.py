@@ -14,8 +14,9 @@ from functools import cache
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from crossmargin.domain.book import Mark, OrderState, Print
+from crossmargin.domain.book import Mark, OrderState, Print, Scenarios
 from crossmargin.domain.lending import LendingTerms
 from crossmargin.domain.rulebook import Rulebook
 from crossmargin.engine import commands as c
@@ -236,16 +237,26 @@ def venue() -> Venue:
     return made
 
 
-def account(name: str, *buckets: PoolTerms, mirror: bool = False) -> c.OpenAccount:
-    """Open an account whose shared pool is under `cross_sum`."""
-    return c.OpenAccount(
-        account=name, pools=(PoolTerms("shared", "cross_sum"), *buckets), mirror=mirror
-    )
+def account(
+    name: str, *buckets: PoolTerms, mirror: bool = False, method: str = "cross_sum"
+) -> c.OpenAccount:
+    """Open an account."""
+    return c.OpenAccount(account=name, pools=(PoolTerms("shared", method), *buckets), mirror=mirror)
 
 
-def bucket(name: str, limit: int | None) -> PoolTerms:
-    """A bucket under `cross_sum`; the limit in whole dollars."""
-    return PoolTerms(name, "cross_sum", None if limit is None else limit * MONEY)
+def bucket(name: str, limit: int | None, method: str = "cross_sum") -> PoolTerms:
+    """A bucket; the limit in whole dollars."""
+    return PoolTerms(name, method, None if limit is None else limit * MONEY)
+
+
+def scenarios(move: float, vol: float) -> c.AdoptScenarios:
+    """Two joint rows in which everything moves alike."""
+    k = len(FACTORS)
+    rows = Scenarios(
+        tuple(FACTORS), ("one", "two"), np.full(2 * k, move).tobytes(),
+        np.full(2 * k, vol).tobytes(), np.full(2, 0.5).tobytes(), bytes(2 * k), 2,
+    )  # fmt: skip
+    return c.AdoptScenarios(scenarios=rows)
 
 
 def holding(

@@ -27,6 +27,7 @@ from engine.small import (
     bucket,
     holding,
     prices,
+    scenarios,
     trade,
     venue,
 )
@@ -43,11 +44,19 @@ UNDERLYING = {row["instrument"]: row["underlying"] for row in INSTRUMENTS}
 PER_CONTRACT = {"BTC-PERP": 50.0, "BTC-INV": 100.0, "BTC-INV-FUT": 100.0, "TOK-WEI": 1e-9}
 
 
-def busy() -> Venue:
-    """Eight accounts, three with a bucket, two under water, lenders with little left to lend."""
+def busy(methods: tuple[str, ...] = ("cross_sum",)) -> Venue:
+    """Eight accounts, three with a bucket, two under water, lenders with little left to lend.
+
+    methods  of the accounts in turn; their buckets have the next one
+    """
     made = venue()
+    if "portfolio" in methods:
+        made.do(scenarios(-0.08, 0.2))
     for n, name in enumerate(NAMES):
-        made.do(account(name, *((bucket("b", 300),) if name in BUCKETED else ())))
+        own, other = (methods[k % len(methods)] for k in (n, n + 1))
+        made.do(account(
+            name, *((bucket("b", 300, other),) if name in BUCKETED else ()), method=own
+        ))  # fmt: skip
         made.do(holding(name, _opening(n)))
     made.do(holding("u0", {"USD": -80 * USD}, pool="b"))
     made.do(holding("u1", {"USD": 150 * USD}, {"ETH-PERP": (CT, -200_000)}, pool="b"))

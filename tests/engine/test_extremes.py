@@ -5,26 +5,29 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import numpy as np
 import pytest
 
-from crossmargin.domain.book import Mark, Print, Scenarios
+from crossmargin.domain.book import Mark, Print
 from crossmargin.engine import commands as c
 from crossmargin.engine.replies import Accepted, Rejected
 from crossmargin.ledger.events import PoolTerms
-from engine.small import CT, ETH, FACTORS, USD, USDC, Side, Venue, holding, trade, venue
+from engine.small import (
+    CT,
+    ETH,
+    FACTORS,
+    USD,
+    USDC,
+    Side,
+    Venue,
+    holding,
+    scenarios,
+    trade,
+    venue,
+)
 from engine.tally import assert_sound
 
 METHODS = ("isolated", "cross_sum", "cross_correlated", "portfolio")
 MOST = 10**18  # coins a command may name
-
-
-def scenarios(move: float, vol: float) -> c.AdoptScenarios:
-    k = len(FACTORS)
-    return c.AdoptScenarios(scenarios=Scenarios(
-        tuple(FACTORS), ("one", "two"), np.full(2 * k, move).tobytes(),
-        np.full(2 * k, vol).tobytes(), np.full(2, 0.5).tobytes(), bytes(2 * k), 2,
-    ))  # fmt: skip
 
 
 def everyone(made: Venue) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossmargin.engine import commands as c
@@ -18,11 +18,22 @@ from engine.streams import Stream, busy
 from engine.tally import assert_entries_balance, assert_sound, entries
 
 SEEDS = st.integers(0, 2**32 - 1)
+SHARE = settings().max_examples // 200 or 1
 
 
 @given(SEEDS)
 def test_many_at_once_are_answered_as_one_after_the_other(seed: int) -> None:
-    together, apart, stream = busy(), busy(), Stream(seed)
+    check_waves(seed, ("cross_sum",))
+
+
+@settings(max_examples=50 * SHARE)
+@given(SEEDS)
+def test_pools_of_every_method_are_judged_together_as_apart(seed: int) -> None:
+    check_waves(seed, ("portfolio", "cross_correlated", "isolated", "cross_sum"))
+
+
+def check_waves(seed: int, methods: tuple[str, ...]) -> None:
+    together, apart, stream = busy(methods), busy(methods), Stream(seed)
     for _ in range(3):
         commands = stream.take(25, together.engine.now())
         one = together.engine.submit(commands)
