@@ -116,7 +116,9 @@ def test_the_same_seed_gives_the_same_world():
 
 def test_another_seed_gives_another_world():
     one, two = world(5, AT_NS, days=90), world(6, AT_NS, days=90)
-    assert (one.history.close[0] != two.history.close[0]).all()
+    # Half way: both ends are anchored, so that only rounding tells first closes apart.
+    half = len(one.history.close) // 2
+    assert (one.history.close[half] != two.history.close[half]).all()
 
 
 @pytest.mark.parametrize("days", [2, 90, 1_500])
