@@ -109,7 +109,7 @@ soak-laws: install-dev warmup ## The laws with 5,000 examples each: docs/soak.md
 	@$(PY) tools/soak.py --jobs $(JOBS) $(ARGS)
 
 soak-seeds: install-dev warmup ## 10,000 simulated lives of an engine: docs/reliability.md.
-	@$(PY) tools/soak_seeds.py --jobs $(JOBS) $(ARGS)
+	@$(PY) tools/soak_reliability.py --jobs $(JOBS) $(ARGS)
 
 soak-kills: install-dev warmup ## 100 kills a store: docs/crashes.md.
 	@$(PY) tools/crash_soak.py $(ARGS)
