@@ -80,7 +80,8 @@ class Assets(NamedTuple):
     edge_starts (N + 1,); edge, keep_mm, keep_im (E,)   marginal liquidity brackets: fraction kept
     market_mm, market_im       market part of the haircut (zeros for `portfolio`)
     surcharge_mm, surcharge_im whole charge on a debt, fraction; debt_market its market part at MM
-    venue_keep                 average fraction the venue's own brackets keep, 1 where none
+    venue_total                what the venue holds in all; venue_starts (N + 1,), no rows where no
+                               limit; venue_edge, venue_kept (V,) the venue's own brackets at IM
     owner_starts (C + 1,); owner_asset, owner_value   totals of owners with several pools (C8)
     load_starts (N + 1,); load_factor, load_exponent  factors of an asset
     down, up (K,)              fractions of price uncertainty; uncertain (1,) any of them > 0
@@ -98,7 +99,10 @@ class Assets(NamedTuple):
     surcharge_mm: F64
     surcharge_im: F64
     debt_market: F64
-    venue_keep: F64
+    venue_total: F64
+    venue_starts: I64
+    venue_edge: F64
+    venue_kept: F64
     owner_starts: I64
     owner_asset: I32
     owner_value: F64
@@ -258,7 +262,12 @@ def _take_held(value: float, j: int, account: int, assets: Assets, desk: Desk) -
     whole = _owner_value(assets, account, a, value)
     if whole > value:
         kept = min(kept, counted_between(whole, first, last, assets.edge, assets.keep_im) / whole)
-    kept = min(kept, assets.venue_keep[a])
+    first, last = assets.venue_starts[a], assets.venue_starts[index(desk.touched[j] + 1)]
+    if last > first:
+        whole = max(value, assets.venue_total[a])  # spec 3.11: a total below v is taken as v
+        kept = min(
+            kept, counted_between(whole, first, last, assets.venue_edge, assets.venue_kept) / whole
+        )
     tally[T_HAIRCUT_IM] += value - value * kept * (1.0 - assets.market_im[a])
 
 

@@ -19,7 +19,6 @@ from crossmargin.base.arrays import F64, I32, I64
 from crossmargin.domain.rulebook import Bracket, Rulebook
 from crossmargin.frames.book import BookFrame
 from crossmargin.frames.market import MarketFrame
-from crossmargin.kernels.brackets import counted
 from crossmargin.kernels.netting import N_TIERS, Assets, Holdings, Items
 from crossmargin.kernels.owners import owner_totals
 from crossmargin.margin.classes import ClassView, class_of
@@ -84,17 +83,23 @@ def _surcharges(market: MarketFrame, rulebook: Rulebook, view: ClassView) -> tup
     return mm - 1.0, np.maximum(im, mm) - 1.0
 
 
-def _venue_keep(market: MarketFrame, rulebook: Rulebook) -> F64:
-    """(N,) average fraction the venue's own brackets keep of all it holds (spec 3.6)."""
-    keep = np.ones(market.n_assets)
+def _venue_brackets(market: MarketFrame, rulebook: Rulebook) -> tuple[I64, F64, F64]:
+    """(starts, edge, fraction kept at IM) of venues' brackets; no rows where there is no limit.
+
+    A limit needs brackets and a known total (spec 3.11, C43).
+    """
+    sizes, rows = [], []
     for a, name in enumerate(market.assets.names):
         own = rulebook.assets.get(name)
-        total = market.assets.venue_total[a]
-        if own is None or own.venue_liquidity is None or not total > 0.0:
-            continue
-        rows = np.array(_schedule(own.venue_liquidity))
-        keep[a] = counted(total, rows[:, 0].copy(), rows[:, 2].copy()) / total
-    return keep
+        found: Schedule = []
+        if own is not None and own.venue_liquidity is not None:
+            known = bool(np.isfinite(market.assets.venue_total[a]))
+            found = _schedule(own.venue_liquidity) if known else []
+        sizes.append(len(found))
+        rows += [(edge, keep_im) for edge, _, keep_im in found]
+    flat = np.array(rows, np.float64).reshape(-1, 2)
+    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return starts, flat[:, 0].copy(), flat[:, 1].copy()
 
 
 def uncertainty(market: MarketFrame, rulebook: Rulebook, view: ClassView) -> tuple[F64, F64]:
@@ -127,6 +132,7 @@ def asset_terms(
     market_mm, debt_mm = view.market_mm * part, view.debt_mm * part
     liquid_mm, liquid_im = _surcharges(market, rulebook, view)
     down, up = uncertainty(market, rulebook, view)
+    venue = _venue_brackets(market, rulebook)
     tiers = [rulebook.gain_tiers[name] for name in sorted(rulebook.gain_tiers)]
     weights = np.ones((2, N_TIERS))
     for t, tier in enumerate(tiers[:N_TIERS]):
@@ -142,7 +148,8 @@ def asset_terms(
         surcharge_mm=(1.0 + debt_mm) * (1.0 + liquid_mm) - 1.0,
         surcharge_im=(1.0 + m.initial_factor * debt_mm) * (1.0 + liquid_im) - 1.0,
         debt_market=debt_mm,
-        venue_keep=_venue_keep(market, rulebook),
+        venue_total=assets.venue_total, venue_starts=venue[0], venue_edge=venue[1],
+        venue_kept=venue[2],
         owner_starts=np.zeros(1, np.int64), owner_asset=np.zeros(0, np.int32),
         owner_value=np.zeros(0),
         load_starts=assets.load_starts, load_factor=assets.load_factor,
