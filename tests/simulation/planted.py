@@ -1,4 +1,4 @@
-"""Eight bugs an engine of money must not have, planted one at a time: the simulator finds each.
+"""Bugs an engine of money must not have, planted one at a time: the simulator finds each.
 
 Each puts one function of `engine`, `ledger` or a store in place of another for the length of a
 test. The first eight of the list are the ones the ledger was built against.
@@ -18,6 +18,7 @@ from crossmargin.engine import checks, market, money, workspace, world
 from crossmargin.engine.ports import Record
 from crossmargin.frames import prints
 from crossmargin.frames.book import BookFrame
+from crossmargin.ledger import apply as folding
 from crossmargin.ledger import events as e
 from crossmargin.ledger import journal
 from crossmargin.ledger.events import Entry, Posting
@@ -123,6 +124,22 @@ def old_print_accepted(patch: Patch) -> None:
     patch.setattr(world, "_newest", newest)
 
 
+def marks_out_of_order(patch: Patch) -> None:
+    def newest(command: Any, head: Any) -> int:
+        return max((head.prints[n][1] for n in command.prints if n in head.prints), default=0)
+
+    patch.setattr(world, "_newest", newest)
+
+
+def totals_are_added_to(patch: Patch) -> None:
+    def totals(event: e.VenueTotalsAdopted, book: Book) -> None:
+        book.head.venue_totals.update(event.totals)
+        book.head.version += 1
+
+    moneyed, moving, _ = folding.EFFECTS[e.VenueTotalsAdopted]
+    patch.setitem(folding.EFFECTS, e.VenueTotalsAdopted, (moneyed, moving, totals))
+
+
 def derived_state_outlives_the_clock(patch: Patch) -> None:
     def stale_from(stamps: list[int], now_ns: int, stale_s: float) -> int:
         return 2**62  # the bug: a market once made is used until the next print
@@ -140,5 +157,7 @@ PLANTED = (
     Planted("draw_limit_ignored", draw_limit_ignored),
     Planted("margin_tested_at_maintenance", margin_tested_at_maintenance),
     Planted("old_print_accepted", old_print_accepted),
+    Planted("marks_out_of_order", marks_out_of_order),
+    Planted("totals_are_added_to", totals_are_added_to),
     Planted("derived_state_outlives_the_clock", derived_state_outlives_the_clock),
 )

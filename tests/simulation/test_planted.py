@@ -6,13 +6,14 @@ import pytest
 
 from crossmargin.adapters.files import load_rulebook
 from crossmargin.simulation.simulator import Options, run
-from simulation import planted
+from simulation import planted, planted_by_others
 
 SEEDS_MAX, STEPS = 300, 500
+ALL = (*planted.PLANTED, *planted_by_others.PLANTED)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bug", planted.PLANTED, ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", ALL, ids=lambda bug: bug.name)
 def test_a_planted_bug_is_found(bug: planted.Planted, monkeypatch: pytest.MonkeyPatch) -> None:
     options = Options(STEPS, load_rulebook("prime-24h"))
     bug.plant(monkeypatch)

@@ -20,7 +20,7 @@ import msgspec
 
 from crossmargin.domain.book import Mark, Print, Rows, Scenarios
 from crossmargin.domain.lending import LendingTerms
-from crossmargin.domain.rulebook import Rulebook
+from crossmargin.domain.rulebook import AssetRules, Bracket, Rulebook
 from crossmargin.engine.commands import AcceptPrices, ListMarket
 
 SECOND_NS = 10**9
@@ -92,8 +92,12 @@ CONTRACTS = {
 def with_lending(rulebook: Rulebook) -> Rulebook:
     """Return the rulebook, in force and with terms for what is lent here."""
     lending = {name: LendingTerms(*terms) for name, terms in LENDING.items()}
+    # What the venue holds in all counts, so that a total nobody adopted is noticed.
+    steps = (Bracket(1e6, 0.0, 0.01), Bracket(1e8, 0.02, 0.1), Bracket(math.inf, 0.1, 0.5))
+    assets = {name: AssetRules(venue_liquidity=steps) for name in ("BTC", "ETH", "USDC", "ALT")}
+    since = START - timedelta(days=1)
     return msgspec.structs.replace(
-        rulebook, lending=lending, effective_from=START - timedelta(days=1)
+        rulebook, lending=lending, assets={**rulebook.assets, **assets}, effective_from=since
     )
 
 
@@ -227,6 +231,13 @@ class Arena:
                 if t.kind == "perpetual" else None,
             )  # fmt: skip
         return AcceptPrices(stamped_ns=now_ns, prints=prints, marks=marks)
+
+    def part_of(self, told: AcceptPrices) -> AcceptPrices:
+        """Return prints without marks, marks without prints, or all of both."""
+        draw = self.rng.random()
+        if draw < 0.12:
+            return msgspec.structs.replace(told, marks={})
+        return msgspec.structs.replace(told, prints={}) if draw < 0.24 else told
 
 
 def doubles(values: list[float]) -> bytes:

@@ -254,8 +254,9 @@ class Auditor:
         _equal("funding indexes", _nonzero(book.head.funding), _nonzero(mine.funding))
         settled = {name: Fraction(text) for name, text in book.head.settled.items()}
         _equal("settled at", settled, mine.settled)
-        _equal("prints", {n: x[1] for n, x in book.head.prints.items()},
-               {n: x[1] for n, x in mine.prints.items()})  # fmt: skip
+        _equal("prints", book.head.prints, mine.prints)
+        _equal("marks", book.head.marks, mine.marks)
+        _equal("venue totals", book.head.venue_totals, mine.totals)
         self._sums(book)
 
     def _sums(self, book: EngineBook) -> None:

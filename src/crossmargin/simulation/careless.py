@@ -131,7 +131,8 @@ class Careless:
         if kind == 1:
             return msgspec.structs.replace(told, stamped_ns=now_ns + rng.choice((1, SECOND_NS)))
         if kind == 2:
-            return msgspec.structs.replace(told, stamped_ns=now_ns - rng.randint(1, 59) * SECOND_NS)
+            late = now_ns - rng.randint(1, 59) * SECOND_NS
+            return self.view.arena.part_of(msgspec.structs.replace(told, stamped_ns=late))
         name, level = rng.choice(list(told.prints.items()))
         if kind == 3:
             return msgspec.structs.replace(told, prints={"DOGE/USD": level})

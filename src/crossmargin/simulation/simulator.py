@@ -236,7 +236,8 @@ class Life:
         """Prints of now."""
         self.printed = self.now()
         status = self.rng.choice(BAD_STATUS) if self.rng.random() < 0.05 else "live"
-        return self.arena.prints(self.printed, status)
+        told = self.arena.prints(self.printed, status)
+        return told if self.sound else self.arena.part_of(told)
 
     def disturb(self) -> None:
         """Throw derived state away, keep a state, start again: no answer may change."""
