@@ -17,10 +17,6 @@ import msgspec
 from crossmargin.base.errors import InputInvalid
 from crossmargin.domain.accounts import SHARED
 from crossmargin.domain.book import Mark, OrderState, Print, Rows, Scenarios
-from crossmargin.engine.replies import Accepted as Accepted
-from crossmargin.engine.replies import Rejected as Rejected
-from crossmargin.engine.replies import Rejection as Rejection
-from crossmargin.engine.replies import Reply as Reply
 from crossmargin.ledger.events import PoolTerms
 
 # Of what is wrong with a field, as much as is shown.
