@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.ledger_fixture import Journal
 from benchmarks.ledger_load import Clock, Traffic
 from crossmargin.engine import checks, decide
+from crossmargin.engine.commands import understood
 from crossmargin.engine.runtime import Engine, quiet_collector
 from crossmargin.engine.workspace import Workspace
 from crossmargin.ledger import journal
@@ -26,7 +27,7 @@ from crossmargin.simulation.faults import MemoryStore
 
 GROUP, GROUPS = 512, 30
 KINDS = ("withdraw", "order", "transfer", "fill", "deposit", "cancel")
-STEPS = ("envelope", "fingerprint", "work out", "totals", "margin", "record", "apply")
+STEPS = ("types", "envelope", "fingerprint", "work out", "totals", "margin", "record", "apply")
 
 
 class Nowhere(MemoryStore):
@@ -62,6 +63,8 @@ def steps(engine: Engine, commands: Sequence[Any], took: dict[str, list[float]])
     book, now_ns = engine.book, engine.now()
     setting = engine.setting(now_ns)
     marks.append(clock())
+    commands = [understood(command) for command in commands]
+    marks.append(clock())
     for command in commands:
         assert decide.envelope(command, book, now_ns) is None
         set(decide.named(command))
@@ -70,7 +73,7 @@ def steps(engine: Engine, commands: Sequence[Any], took: dict[str, list[float]])
     marks.append(clock())
     works = []
     for command in commands:
-        work = Workspace(book, setting)
+        work = Workspace(book, setting, linked=False)
         decide.DRAFTS[type(command)](command, work)
         works.append(work)
     marks.append(clock())
