@@ -22,6 +22,7 @@ from crossmargin.api.ledgers import open_engine
 from crossmargin.api.report import Explanation, Report
 from crossmargin.base.errors import (
     BookInvalid,
+    ClockJumped,
     CrossmarginError,
     FileUnreadable,
     Finding,
@@ -65,6 +66,7 @@ __all__ = [
     "BookFrame",
     "BookInvalid",
     "BookTables",
+    "ClockJumped",
     "CommandQueue",
     "CrossmarginError",
     "Engine",

@@ -14,6 +14,7 @@
           +-- StoreBusy           another process holds the writer's lease
           +-- StoreConflict       another process wrote since; this writer must stop
           +-- Overloaded          the queue of commands is full: try again later
+          +-- ClockJumped         the machine's time ran ahead at once: nothing is stamped with it
 
 In     what was found, where, and what would have been allowed.
 Out    one message a person can act on, and the same facts as attributes.
@@ -194,6 +195,11 @@ class StoreConflict(LedgerError):
 
 class Overloaded(LedgerError):
     """The queue of commands is full; the command was not looked at."""
+
+
+class ClockJumped(LedgerError):
+    """The machine's time ran ahead at once. A record stamped with it would be for ever: every
+    later command would come too late. Nothing was stamped."""
 
 
 def _rebuilt(kind: type[InputInvalid], findings: tuple[Finding, ...]) -> InputInvalid:
