@@ -289,5 +289,6 @@ def test_a_linked_batch_is_strict_where_one_of_it_is() -> None:
     sale = trade("ETH-PERP", CT, "2000", "@outside", "ann")
     for commands in ((sale, take(1)), (take(1), sale)):
         reply = made.refused(batch(*commands))
-        assert (reply.reason, reply.asked, reply.free) == (Rejection.MARGIN_SHORT, 1, 0)
+        assert reply.reason == Rejection.MARGIN_SHORT
+        assert reply.free < 0
     made.do(sale)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from crossmargin.base.errors import InputInvalid
 from crossmargin.domain.book import OrderState, Print
 from crossmargin.engine import commands as c
-from crossmargin.engine.checks import free_of
 from crossmargin.engine.replies import Accepted, Rejection
 from crossmargin.frames.ledgered import book_frame
 from crossmargin.margin.requirement import RequirementFrame, Verdict
@@ -35,9 +35,9 @@ from engine.small import (
 YEAR_S = 365 * 86_400
 
 
-def quote(made: Venue, name: str, asset: str, pool: str = "shared") -> int:
+def quote(made: Venue, name: str, asset: str, pool: str = "shared") -> int | None:
     """How many units may leave, as the engine quotes it."""
-    return free_of(made.book, name, pool, asset, made.engine.setting(made.engine.now()))
+    return made.engine.free_of(name, pool, asset)
 
 
 def judged(made: Venue, name: str) -> RequirementFrame:
@@ -116,16 +116,61 @@ def test_what_is_free_leaves_and_a_unit_more_does_not(arranged: Any, asset: str,
     if more > settled:
         assert found.reason == Rejection.BALANCE_SHORT
     else:
-        assert (found.reason, found.asked, found.free) == (Rejection.MARGIN_SHORT, more, told)
+        assert found.reason == Rejection.MARGIN_SHORT
     made.do(take("ann", asset, told))
     assert quote(made, "ann", asset) <= (0 if fine else free // 10**13)
+
+
+@pytest.mark.parametrize(("arranged", "amount", "asked", "free"), [
+    # 10,000 dollars, 5 contracts held or ordered need 0.125 x 5 x 2,000: 8,750 are left
+    (positions, 900_000, 9_000 * MONEY, 8_750 * MONEY),
+    # 1,000 dollars, 200 lost, 500 needed: 300 are left
+    (with_a_loss, 30_001, 300 * MONEY + 10_000, 300 * MONEY),
+    # 75 of 100 dollars are left when the bucket's want of 25 is granted
+    (with_wants, 8_000, 80 * MONEY, 75 * MONEY),
+])  # fmt: skip
+def test_a_withdrawal_short_of_margin_says_what_it_takes_and_what_there_is(
+    arranged: Any, amount: int, asked: int, free: int
+) -> None:
+    found = arranged().refused(take("ann", "USD", amount))
+    assert found.reason == Rejection.MARGIN_SHORT
+    assert found.where == "ann/shared"
+    # Floats: the last 10^-6 may be rounded away from the pool on either fact.
+    assert asked <= found.asked <= asked + 1
+    assert free - 1 <= found.free <= free
+
+
+@pytest.mark.parametrize(("names", "where"), [
+    (("eve", "shared", "USD"), "account"), (("@fees", "shared", "USD"), "account"),
+    (("ann", "b", "USD"), "pool"), (("ann", "shared", "DOGE"), "asset"),
+])  # fmt: skip
+def test_a_quote_for_a_name_that_is_not_known_says_which(
+    names: tuple[str, str, str], where: str
+) -> None:
+    made = venue()
+    made.do(account("ann"))
+    with pytest.raises(InputInvalid, match=where):
+        made.engine.free_of(*names)
+
+
+def test_what_is_free_is_not_known_while_a_price_is_bad_and_changes_nothing() -> None:
+    made = venue()
+    made.do(account("ann"), holding("ann", {"ETH": 10 * ETH, "USDC": -1_000 * USDC}))
+    made.wait(1)
+    halted = {"USDC/USD": Print(1.0, status="halted")}
+    made.do(c.AcceptPrices(stamped_ns=made.engine.now(), prints=halted))
+    before = made.engine.state_hash()
+    assert quote(made, "ann", "ETH") is None
+    assert made.refused(take("ann", "ETH", 1)).reason == Rejection.POOL_UNPRICED
+    assert made.engine.state_hash() == before
 
 
 def test_a_pool_that_is_short_quotes_nothing_and_nothing_leaves() -> None:
     made = failing()
     assert quote(made, "liq", "USD") == 0
     found = made.refused(take("liq", "USD", 1))
-    assert (found.reason, found.asked, found.free) == (Rejection.MARGIN_SHORT, 1, 0)
+    assert (found.reason, found.asked) == (Rejection.MARGIN_SHORT, MONEY // 100)
+    assert found.free < 0
 
 
 @pytest.mark.parametrize("target", ["", "eve"], ids=["withdrawn", "transferred"])
@@ -138,7 +183,9 @@ def test_what_counts_nothing_stays_too_while_a_pool_is_short(target: str) -> Non
     made.do(c.AcceptPrices(stamped_ns=made.engine.now(), prints=halted))
     move = c.Transfer(account="liq", asset="TOK", amount=500, to_account=target)
     found = made.refused(move if target else take("liq", "TOK", 500))
-    assert (found.reason, found.free) == (Rejection.MARGIN_SHORT, 0)
+    # By a token the buffer is what it was: nothing is taken off it, and it is below zero.
+    assert (found.reason, found.asked) == (Rejection.MARGIN_SHORT, 0)
+    assert found.free < 0
 
 
 def test_a_loan_too_small_for_a_float_is_refused_while_a_pool_is_short() -> None:
@@ -415,8 +462,55 @@ def test_a_merged_bucket_is_judged_with_its_shared_pool() -> None:
     # 120 dollars against 0.125 x 800 = 100
     assert quote(made, "ann", "USD") == 2_000
     found = made.refused(take("ann", "USD", 2_001))
-    assert (found.reason, found.free) == (Rejection.MARGIN_SHORT, 2_000)
+    assert (found.reason, found.free) == (Rejection.MARGIN_SHORT, 20 * MONEY)
     made.do(take("ann", "USD", 2_000, "b"))
+
+
+@pytest.mark.parametrize("asked", [
+    c.PayInsurance(account="ann", pool="m", tier="A", asset="USD", amount=5 * USD),
+    c.Socialise(account="ann", pool="m", asset="USD", amount=5 * USD,
+                holders=(("bob", "shared"),)),
+], ids=["insured", "socialised"])  # fmt: skip
+def test_nobody_pays_for_a_merged_bucket_while_what_it_merges_with_has_something(
+    asked: Any,
+) -> None:
+    made = venue()
+    made.do(account("ann", bucket("m", None), bucket("n", None)), account("bob"))
+    made.do(holding("ann", {"USD": -100 * USD}, pool="m"), holding("bob", {"USD": 100 * USD}))
+    if isinstance(asked, c.PayInsurance):
+        made.do(c.FundInsurance(tier="A", asset="USD", amount=10 * USD))
+    made.do(c.Deposit(account="ann", pool="n", asset="USD", amount=1_000 * USD))
+    found = made.refused(asked)
+    assert (found.reason, found.where) == (Rejection.POOL_NOT_EMPTY, "ann/n")
+    made.do(c.Transfer(account="ann", pool="n", asset="USD", amount=900 * USD, to_account="bob"))
+    assert made.refused(asked).reason == Rejection.POOL_NOT_EMPTY  # 100 are left: all it owes
+    made.do(c.Transfer(account="ann", pool="n", asset="USD", amount=100 * USD, to_pool="m"))
+    assert made.refused(asked).reason == Rejection.NOTHING_OWED
+
+
+def test_a_merged_bucket_whose_whole_account_is_empty_is_insured() -> None:
+    made = venue()
+    made.do(account("ann", bucket("m", None)), c.FundInsurance(tier="A", asset="USD", amount=USD))
+    made.do(holding("ann", {"USD": -USD}, pool="m"))
+    made.do(c.PayInsurance(account="ann", pool="m", tier="A", asset="USD", amount=USD))
+    assert made.balance("ann", "USD", "m") == 0
+
+
+def test_orders_of_an_account_are_bounded_together() -> None:
+    made = venue()
+    made.do(account("ann", *(bucket(f"b{n}", None) for n in range(6))))
+    many = {f"o{n}": OrderState("ETH-PERP", CT, "1") for n in range(200)}
+    for n in range(4):
+        made.do(holding("ann", orders=many, pool=f"b{n}"))
+    most = dict(list(many.items())[:199])
+    made.do(holding("ann", orders=most, pool="b4"))  # 999 are open
+    found = made.refused(holding("ann", orders=dict(list(many.items())[:2]), pool="b5"))
+    assert (found.reason, found.asked, found.free) == (Rejection.TOO_MANY, 1_001, 1_000)
+    made.do(order("ann", "last", -CT, pool="b5", reduce_only=True))
+    found = made.refused(order("ann", "over", -CT, reduce_only=True))
+    assert (found.reason, found.asked, found.free) == (Rejection.TOO_MANY, 1_001, 1_000)
+    made.do(c.CancelOrder(account="ann", pool="b5", order="last"))
+    made.do(order("ann", "over", -CT, reduce_only=True))
 
 
 def test_a_pool_opened_in_the_same_batch_stood_nowhere_before() -> None:

@@ -533,6 +533,13 @@ AFTERWARDS: list[Row] = [
     # 1,000 supplied, 900 owed
     ("withdraws_what_is_lent", "lending", take(amount=10_001), "CASH_SHORT", 10_001, 10_000, "USD"),
     ("borrows_what_is_lent", "lending", lend(amount=10_001), "CASH_SHORT", 10_001, 10_000, "USD"),
+    # 100 and 100 ETH are there, and nobody owes one
+    ("sells_outside_more_than_there_is", "lending", trade("ETH/USD", 260 * CT, "1", "@outside",
+     "dan"), "CASH_SHORT", 260 * ETH, 200 * ETH, "ETH"),
+    ("buys_outside_with_what_is_lent", "lending", trade("ETH/USD", CT, "100.01", "ann"),
+     "CASH_SHORT", 10_001, 10_000, "USD"),
+    ("pays_a_premium_with_what_is_lent", "lending", trade("ETH-CALL", CT, "11000.000001", "ann"),
+     "CASH_SHORT", 11_000 * USDC + 1, 11_000 * USDC, "USDC"),
     ("borrows_what_nobody_has", "lending", lend(asset="WEI"), "CASH_SHORT", 1, 0, "WEI"),
     ("borrows_what_is_not_lent", "lending", lend(asset="BTC"), "BORROW_NOT_OFFERED", 1, None,
      "BTC"),
@@ -544,7 +551,7 @@ AFTERWARDS: list[Row] = [
      1_000 * USDC + 1, 1_000 * USDC, "USDC"),
     # 950 of 1,000 dollars may be owed
     ("borrows_past_95_percent", "lending", lend(amount=5_001), "UTILISATION", 5_001, None, "USD"),
-    ("sells_past_80_percent", "lending", trade("ETH/USD", 260 * CT, "1", "@outside", "dan"),
+    ("sells_past_80_percent", "lending", trade("ETH/USD", 260 * CT, "1", "cat", "dan"),
      "BORROW_CAP", 160 * ETH, 100 * ETH, "ETH"),
 ]  # fmt: skip
 MARGIN: list[Row] = [
@@ -577,11 +584,11 @@ MARGIN: list[Row] = [
     ("orders_too_much", "calm", order("ann", "o", 5 * CT), "MARGIN_SHORT", 1_250 * MONEY,
      1_000 * MONEY, "ann/shared"),
     # 10,000 - 0.125 x (2 + 3 ordered) x 2,000 = 8,750 is free
-    ("withdraws_margin", "positions", take(amount=875_001), "MARGIN_SHORT", 875_001, 875_000,
-     "ann/shared"),
-    # 5 ETH left count 5 x 2,000 x 0.875 = 8,750 against 9,900 owed
+    ("withdraws_margin", "positions", take(amount=900_000), "MARGIN_SHORT", 9_000 * MONEY,
+     8_750 * MONEY, "ann/shared"),
+    # 95 ETH count 95 x 2,000 x 0.875 = 166,250
     ("transfers_margin", "lending", c.Transfer(account="cat", asset="ETH", amount=95 * ETH,
-     to_account="dan"), "MARGIN_SHORT", 95 * ETH, ANY, "cat/shared"),  # type: ignore[list-item]
+     to_account="dan"), "MARGIN_SHORT", 166_250 * MONEY, ANY, "cat/shared"),  # type: ignore[list-item]
 ]  # fmt: skip
 ROWS = [*ENVELOPE, *WORLD, *NAMES, *NUMBERS, *STATE, *AFTERWARDS, *MARGIN]
 
@@ -722,7 +729,7 @@ FIRST: list[tuple[str, str, Any, str]] = [
     ("cap_before_utilisation", "lending", c.Batch(commands=(
         take(asset="USDC", amount=9_950 * USDC), lend(asset="USDC", amount=1_001 * USDC))),
      "BORROW_CAP"),
-    ("loan_before_margin", "lending", trade("BTC/USDC", 100 * CT, "50000", "@outside", "dan"),
+    ("loan_before_margin", "lending", trade("BTC/USDC", 100 * CT, "50000", "cat", "dan"),
      "BORROW_NOT_OFFERED"),
     ("loan_before_not_liquidatable", "failing", sell_out(
         "safe", 2 * CT, buys=True, counterparty="spot", penalty=1), "NOT_LIQUIDATABLE"),

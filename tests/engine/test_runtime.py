@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossmargin.base.errors import JournalBroken, StoreFailed
 from crossmargin.engine import commands as c
-from crossmargin.engine import runtime
+from crossmargin.engine import money, runtime
 from crossmargin.engine.decide import decide
 from crossmargin.engine.replies import Accepted
 from crossmargin.engine.runtime import Engine, restored
@@ -151,6 +152,23 @@ def test_an_error_before_anything_happened_leaves_the_engine_running(
         with pytest.raises(ZeroDivisionError):
             made.ask(pay())
     assert not made.engine.halted
+    made.do(pay())
+
+
+def test_money_out_of_nothing_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = calm()
+    before = made.engine.state_hash(), len(made.store.records)
+
+    def one_too_many(*ends: Any) -> Any:
+        paid, got = pair(*ends)
+        return paid, msgspec.structs.replace(got, amount=got.amount + 1)
+
+    pair = money._pair
+    with monkeypatch.context() as patched:
+        patched.setattr(money, "_pair", one_too_many)
+        with pytest.raises(AssertionError, match="USD"):
+            made.ask(pay())
+    assert (made.engine.state_hash(), len(made.store.records)) == before
     made.do(pay())
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from crossmargin.domain.book import Book, Key
-from crossmargin.engine import checks, market, money, workspace, world
+from crossmargin.engine import checks, market, money, runtime, trading, workspace, world
 from crossmargin.engine.ports import Record
 from crossmargin.frames import prints
 from crossmargin.frames.book import BookFrame
@@ -39,8 +39,9 @@ class Planted(NamedTuple):
 
 def posting_off_by_one_unit(patch: Patch) -> None:
     def pair(payer: Pool, payee: Pool, asset: str, amount: int) -> tuple[Posting, Posting]:
-        credited = amount + 1 if asset == "BTC" else amount
-        return Posting(*payer, asset, -amount), Posting(*payee, asset, credited)
+        # On both sides: one that does not sum to zero the engine itself refuses to write.
+        off = amount + 1 if asset == "BTC" else amount
+        return Posting(*payer, asset, -off), Posting(*payee, asset, off)
 
     patch.setattr(money, "_pair", pair)
 
@@ -147,6 +148,52 @@ def derived_state_outlives_the_clock(patch: Patch) -> None:
     patch.setattr(market, "stale_from", stale_from)
 
 
+def an_opened_bucket_stood_where_the_shared_pool_did(patch: Patch) -> None:
+    buffers = checks._buffers
+
+    def found(asked: Sequence[Any], base: Book, setting: Any) -> Any:
+        def there(account: str, pool: str, book: Book) -> str:
+            state = book.find(account)
+            return pool if state is None or pool in state.pools else "shared"
+
+        return buffers([(name, there(name, pool, b), b) for name, pool, b in asked], base, setting)
+
+    patch.setattr(checks, "_buffers", found)
+
+
+def a_bucket_is_empty_whatever_merges_with_it(patch: Patch) -> None:
+    def alone(self: workspace.Workspace, account: str, pool: str) -> list[tuple[str, Any]]:
+        return [(pool, self.held(account, pool))]
+
+    patch.setattr(workspace.Workspace, "margined_with", alone)
+
+
+def cash_leaves_by_a_fill(patch: Patch) -> None:
+    patch.setattr(trading, "ask_cash", lambda *_: None)
+
+
+def a_hair_more_is_free(patch: Patch) -> None:
+    free_of = runtime.free_of
+
+    def more(*asked: Any) -> int | None:
+        found = free_of(*asked)
+        return found and found + found // 1_000 + 1
+
+    patch.setattr(runtime, "free_of", more)
+
+
+def a_question_that_takes_a_unit(patch: Patch) -> None:
+    free_of = runtime.free_of
+
+    def takes(book: Book, account: str, pool: str, asset: str, setting: Any) -> int | None:
+        found = free_of(book, account, pool, asset, setting)
+        balances = book.accounts[account].pools[pool].balances
+        balances[asset] = balances.get(asset, 0) - 1
+        return found
+
+    patch.setattr(runtime, "free_of", takes)
+
+
 PLANTED = (
     Planted("posting_off_by_one_unit", posting_off_by_one_unit),
     Planted("lost_idempotency_key", lost_idempotency_key),
@@ -160,4 +207,9 @@ PLANTED = (
     Planted("marks_out_of_order", marks_out_of_order),
     Planted("totals_are_added_to", totals_are_added_to),
     Planted("derived_state_outlives_the_clock", derived_state_outlives_the_clock),
+    Planted("bucket_stood_in_shared", an_opened_bucket_stood_where_the_shared_pool_did),
+    Planted("empty_whatever_merges", a_bucket_is_empty_whatever_merges_with_it),
+    Planted("cash_leaves_by_a_fill", cash_leaves_by_a_fill),
+    Planted("a_hair_more_is_free", a_hair_more_is_free),
+    Planted("a_question_that_takes_a_unit", a_question_that_takes_a_unit),
 )

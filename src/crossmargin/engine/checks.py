@@ -20,12 +20,11 @@ from crossmargin.base.fixed import scale_down
 from crossmargin.domain.book import MONEY_DECIMALS, AccountState, Book, LendingState
 from crossmargin.engine.market import Setting
 from crossmargin.engine.replies import Rejected, Rejection, first_of
-from crossmargin.engine.workspace import MarginAsk, Workspace
+from crossmargin.engine.workspace import Workspace
 from crossmargin.frames.book import BookFrame
 from crossmargin.frames.compile import to_smallest_units
 from crossmargin.frames.ledgered import book_frame
-from crossmargin.inquiry.amounts import free_to_withdraw, new_risk_buffer
-from crossmargin.inquiry.desk import desk_for
+from crossmargin.inquiry.amounts import new_risk_buffer
 from crossmargin.ledger import exactly
 
 
@@ -113,17 +112,17 @@ def _refuse_loan(after: LendingState, asset: str, setting: Setting) -> Rejection
 # --- margin ---------------------------------------------------------------------------------------
 
 
-Judged = tuple[int, str, str, MarginAsk]
-"""One pool to judge: which workspace asked, account, pool, what was asked."""
+Judged = tuple[int, str, str, bool]
+"""One pool to judge: which workspace asked, account, pool, whether strictly."""
 
 
 def refuse_margins(works: Sequence[Workspace], base: Book) -> list[Rejected | None]:
     """Return for each workspace why its pools are short, all of them margined in one batch."""
     answers: list[Rejected | None] = [None] * len(works)
     rows: list[Judged] = [
-        (w, account, pool, ask)
+        (w, account, pool, strict)
         for w, work in enumerate(works)
-        for (account, pool), ask in work.margins.items()
+        for (account, pool), strict in work.margins.items()
     ]
     if not rows:
         return answers
@@ -138,15 +137,14 @@ def refuse_margins(works: Sequence[Workspace], base: Book) -> list[Rejected | No
     told: dict[int, tuple[Judged, float, float]] = {}
     for was, n in zip(before.tolist(), short, strict=True):
         row, now = rows[n], float(after[n])
-        w, _, _, ask = row
-        if not ask.strict and now >= was:
+        w, _, _, strict = row
+        if not strict and now >= was:
             continue
         # Of a workspace's pools the first that is unpriced is told, else the first that is short.
         if w not in told or (math.isfinite(told[w][2]) and not math.isfinite(now)):
             told[w] = (row, was, now)
-    # Facts are looked for once a workspace: what is free is a search over the whole account.
     for w, (row, was, now) in told.items():
-        answers[w] = _refusal(row, was, now, base, setting)
+        answers[w] = _refusal(row, was, now)
     return answers
 
 
@@ -184,14 +182,14 @@ def _buffers(asked: Sequence[Asked], base: Book, setting: Setting) -> F64:
     if frame.n_pools > frame.n_accounts:
         pools = [pool for _, pool, _ in asked]
         places = [
-            place if place < 0 else _row(frame, place, pool)
+            place if place < 0 else margin_row(frame, place, pool)
             for place, pool in zip(places, pools, strict=True)
         ]
     rows = np.array(places)
     return np.where(rows >= 0, buffers[rows], np.nan)
 
 
-def _row(frame: BookFrame, account: int, pool: str) -> int:
+def margin_row(frame: BookFrame, account: int, pool: str) -> int:
     """Return a pool's row; a bucket that merges is its shared pool."""
     first = int(frame.account_starts[account])
     for row in range(first, int(frame.account_starts[account + 1])):
@@ -200,53 +198,13 @@ def _row(frame: BookFrame, account: int, pool: str) -> int:
     return first
 
 
-def _refusal(row: Judged, was: float, now: float, base: Book, setting: Setting) -> Rejected:
-    _, account, pool, ask = row
+def _refusal(row: Judged, was: float, now: float) -> Rejected:
+    _, account, pool, _ = row
     where = f"{account}/{pool}"
     if not math.isfinite(now):
         return Rejected(Rejection.POOL_UNPRICED, None, None, where)
-    if ask.asset:
-        free = free_of(base, account, pool, ask.asset, setting)
-        return Rejected(Rejection.MARGIN_SHORT, ask.asked, free, where)
     if not math.isfinite(was):
         return Rejected(Rejection.MARGIN_SHORT, None, None, where)
     asked = to_smallest_units(was - now, MONEY_DECIMALS, round_down=False)
     free = to_smallest_units(was, MONEY_DECIMALS, round_down=True)
     return Rejected(Rejection.MARGIN_SHORT, asked, free, where)
-
-
-def free_of(book: Book, account: str, pool: str, asset: str, setting: Setting) -> int:
-    """Return how many units of an asset may leave a pool now: the quote a deed is judged by."""
-    there = book.find(account)
-    # A pool that is opened in the same batch stands nowhere yet: nothing may leave it now.
-    if there is None or pool not in there.pools:
-        return 0
-    if setting.market is None or setting.items is None:
-        return 0
-    # What is due is settled before anything leaves, so it is settled here too.
-    work = Workspace(book, setting)
-    work.accrue(account, pool)
-    found = work.book.find(account)
-    assert found is not None
-    frame = book_frame([(account, found)], book, setting.items)
-    name = frame.pool_names[_row(frame, 0, pool)]
-    desk = desk_for(frame, setting.market, 0, name, asset)
-    held = work.book.balance(account, pool, asset)
-    free = free_to_withdraw(desk, asset, held) if held > 0 else 0
-    # The search moves a float; a deed rounds what an exact balance leaves: it has the last word.
-    step = 1
-    while free > 0 and not _may_leave((account, found), pool, (asset, free), work):
-        free, step = max(0, free - step), 2 * step
-    return free
-
-
-def _may_leave(
-    owner: tuple[str, AccountState], pool: str, leaves: tuple[str, int], work: Workspace
-) -> bool:
-    """Return whether a deed that takes an amount out of a pool would be accepted."""
-    assert work.setting.market is not None
-    assert work.setting.items is not None
-    name, account = owner[0], owner[1].copy()
-    account.pools[pool].balances[leaves[0]] -= leaves[1]
-    frame = book_frame([(name, account)], work.book, work.setting.items)
-    return bool(new_risk_buffer(frame, work.setting.market)[_row(frame, 0, pool)] >= 0.0)

@@ -207,9 +207,10 @@ def _check_drawn(account: str, pool: str, work: Workspace) -> None:
 
 
 def _check_empty(account: str, pool: str, work: Workspace) -> None:
-    held = work.held(account, pool)
-    if held.positions or held.orders or any(amount > 0 for amount in held.balances.values()):
-        refuse(Rejection.POOL_NOT_EMPTY, f"{account}/{pool}")
+    """Refuse a rescue of a pool that has something left, in what is margined with it too."""
+    for name, part in work.margined_with(account, pool):
+        if part.positions or part.orders or any(amount > 0 for amount in part.balances.values()):
+            refuse(Rejection.POOL_NOT_EMPTY, f"{account}/{name}")
 
 
 def fund_insurance(command: c.FundInsurance, work: Workspace) -> None:

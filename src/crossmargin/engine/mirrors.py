@@ -23,7 +23,7 @@ from crossmargin.domain.book import (
 )
 from crossmargin.engine import commands as c
 from crossmargin.engine.replies import Rejection
-from crossmargin.engine.trading import ORDERS_MAX
+from crossmargin.engine.trading import check_orders
 from crossmargin.engine.workspace import Workspace, amount_of, is_id, most_of, price_of, refuse
 from crossmargin.ledger import events as e
 from crossmargin.ledger.events import Move, Posting
@@ -42,8 +42,7 @@ def import_account(command: c.ImportAccount, work: Workspace) -> None:
         work.traded(order.instrument)
     if not all(map(is_id, command.orders)):
         refuse(Rejection.ORDER_NAME_INVALID, command.pool)
-    if len(command.orders) > ORDERS_MAX:
-        refuse(Rejection.TOO_MANY, "orders", len(command.orders), ORDERS_MAX)
+    check_orders(*own, len(command.orders), work)
     _check_numbers(command.balances, command.positions, work)
     for order in command.orders.values():
         amount_of(abs(order.contracts), CONTRACT_DECIMALS, "contracts")

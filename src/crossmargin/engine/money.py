@@ -113,7 +113,7 @@ def withdraw(command: c.Withdraw, work: Workspace) -> None:
     work.accrue(account, pool)
     work.ask_balance(account, pool, asset, amount)
     work.cash.setdefault(asset, amount)
-    work.ask_margin(account, pool, True, asset, amount)
+    work.ask_margin(account, pool, strict=True)
     work.emit(e.Withdrawn(command.reference[:200], _pair(
         (account, pool), (OUTSIDE, SHARED), asset, amount)))  # fmt: skip
 
@@ -168,7 +168,7 @@ def transfer(command: c.Transfer, work: Workspace) -> None:
     work.accrue(account, pool)
     work.accrue(target, command.to_pool)
     work.ask_balance(account, pool, asset, amount)
-    work.ask_margin(account, pool, True, asset, amount)
+    work.ask_margin(account, pool, strict=True)
     ends = _pair((account, pool), (target, command.to_pool), asset, amount)
     work.emit(e.Transferred(ends, back))
 

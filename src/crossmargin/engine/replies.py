@@ -105,7 +105,8 @@ class Accepted(msgspec.Struct, frozen=True, tag="accepted", gc=False):
 
 
 class Rejected(msgspec.Struct, frozen=True, tag="rejected", gc=False):
-    """It did not happen. `asked` and `free` are in the command's own unit, or 10^-6 numeraire."""
+    """It did not happen. `asked` and `free` are in the command's own unit; where margin is short
+    in 10^-6 numeraire: what it takes off the pool's buffer, and the buffer there was."""
 
     reason: Rejection
     asked: int | None = None

@@ -44,6 +44,8 @@ from crossmargin.ledger.events import Move, OrderFill, Posting
 from crossmargin.methods.registry import assess
 
 ORDERS_MAX = 200
+# Every margin of an account walks over all of its orders, so they are bounded together too.
+ACCOUNT_ORDERS_MAX = 1_000
 
 
 def fill(command: c.Fill, work: Workspace) -> None:
@@ -71,6 +73,7 @@ def fill(command: c.Fill, work: Workspace) -> None:
     owed = owed_before(terms, sides, work)
     trade = Trade(command.instrument, terms, contracts, at, pools[0], pools[1])
     postings, moves = rows_of(trade, work)
+    ask_cash(postings, work)
     for side in sides:
         postings += fee_postings((side.account, side.pool), paid_in(terms), side.fee)
     for side in sides:
@@ -137,6 +140,13 @@ def reduces(instrument: str, contracts: int, side: Side, work: Workspace) -> boo
     return abs(contracts) <= abs(held.contracts)
 
 
+def ask_cash(postings: list[Posting], work: Workspace) -> None:
+    """Have what a trade's legs pay to the outside be there: it leaves like a withdrawal."""
+    for posting in postings:
+        if posting.account == OUTSIDE and posting.amount > 0:
+            work.cash.setdefault(posting.asset, posting.amount)
+
+
 Owed = dict[tuple[str, str, str], int]
 
 
@@ -168,8 +178,7 @@ def place_order(command: c.PlaceOrder, work: Workspace) -> None:
         refuse(Rejection.ORDER_NAME_INVALID, command.order[:80])
     if command.order in pool.orders:
         refuse(Rejection.ORDER_EXISTS, command.order)
-    if len(pool.orders) >= ORDERS_MAX:
-        refuse(Rejection.TOO_MANY, "orders", len(pool.orders) + 1, ORDERS_MAX)
+    check_orders(command.account, command.pool, 1, work)
     amount_of(abs(command.contracts), CONTRACT_DECIMALS, "contracts")
     price_of(command.limit_price)
     if not command.reduce_only:
@@ -180,6 +189,17 @@ def place_order(command: c.PlaceOrder, work: Workspace) -> None:
             command.contracts, command.limit_price, command.reduce_only,
         )
     )  # fmt: skip
+
+
+def check_orders(account: str, pool: str, more: int, work: Workspace) -> None:
+    """Refuse orders beyond what a pool, or its account, may have open."""
+    asked = len(work.held(account, pool).orders) + more
+    if asked > ORDERS_MAX:
+        refuse(Rejection.TOO_MANY, "orders", asked, ORDERS_MAX)
+    found = work.account(account)
+    asked = sum(len(one.orders) for one in found.pools.values()) + more
+    if asked > ACCOUNT_ORDERS_MAX:
+        refuse(Rejection.TOO_MANY, "orders of the account", asked, ACCOUNT_ORDERS_MAX)
 
 
 def cancel_order(command: c.CancelOrder, work: Workspace) -> None:

@@ -10,7 +10,6 @@ Spec   docs/spec/10-ledger.md, 10.4, 10.10, 10.13 to 10.15
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NoReturn
 
 from crossmargin.base.fixed import scale_down, scale_up
@@ -56,15 +55,6 @@ def refuse(
     raise Refused(Rejected(reason, asked, free, where))
 
 
-@dataclass(slots=True)
-class MarginAsk:
-    """A pool to be judged at the end; strict asks that its buffer is not negative afterwards."""
-
-    strict: bool = False
-    asset: str = ""
-    asked: int = 0
-
-
 class Workspace:
     """One command, or one linked batch, being worked out."""
 
@@ -81,7 +71,7 @@ class Workspace:
         self.balances: dict[tuple[str, str, str], tuple[int, int]] = {}
         self.cash: dict[str, int] = {}
         self.borrows: dict[str, int] = {}
-        self.margins: dict[tuple[str, str], MarginAsk] = {}
+        self.margins: dict[tuple[str, str], bool] = {}
         self.late: Rejected | None = None
 
     def emit(self, event: Event) -> None:
@@ -127,6 +117,18 @@ class Workspace:
         found = self.book.find(account)
         assert found is not None
         return found.pools[pool]
+
+    def margined_with(self, account: str, pool: str) -> list[tuple[str, PoolState]]:
+        """Return a pool that is known to exist and what merges with it (1.1), by name."""
+        found = self.book.find(account)
+        assert found is not None
+        own = found.pools[pool]
+        if pool != SHARED and own.draw_limit is not None:
+            return [(pool, own)]
+        return [
+            (name, part) for name, part in found.pools.items()
+            if name == SHARED or part.draw_limit is None
+        ]  # fmt: skip
 
     def decimals(self, asset: str) -> int:
         """Return an asset's decimals, or refuse its name."""
@@ -213,18 +215,15 @@ class Workspace:
         """Refuse the command where nothing that is tested earlier does: go on working it out."""
         self.late = first_of(self.late, Rejected(reason, asked, free, where))
 
-    def ask_margin(
-        self, account: str, pool: str, strict: bool = False, leaves: str = "", asked: int = 0
-    ) -> None:
-        """Have a user's pool judged at the end; `leaves` names the asset of a withdrawal."""
-        if account[0] == SYSTEM:
-            return
-        own = self.margins.get((account, pool))
-        if own is None:
-            own = self.margins[account, pool] = MarginAsk()
-        own.strict |= strict
-        if leaves:
-            own.asset, own.asked = leaves, asked
+    def ask_margin(self, account: str, pool: str, strict: bool = False) -> None:
+        """Have a user's pool judged at the end; strict: its buffer may not end below zero.
+
+        A bucket that merges is no pool of its own: its shared pool is judged (1.1).
+        """
+        if account[0] != SYSTEM:
+            merges = self.held(account, pool).draw_limit is None
+            where = (account, SHARED if merges else pool)
+            self.margins[where] = self.margins.get(where, False) or strict
 
     def ask_balance(self, account: str, pool: str, asset: str, asked: int) -> None:
         """Have a balance stay at zero or above."""

@@ -41,7 +41,7 @@ from crossmargin.reference.ledger_sums import (
 )
 
 COINS_DIGITS, CONTRACT_DIGITS, MONEY_DIGITS = 18, 18, 6
-PRICE_END = 10**15
+PRICE_LOW, PRICE_END = Fraction(1, 10**18), 10**15
 NAME_CHARS, KEY_CHARS = 128, 64
 HOLDERS_MAX = 1_000
 # The reasons that wait for the final state, in the order in which they are given.
@@ -59,7 +59,6 @@ class Judged:
     """A pool that is judged at the end: as new risk, or strictly for an amount that left."""
 
     asset: str = ""
-    amount: int = 0
     payer: str = ""  # which of its merged pools pays; "" where nothing leaves
     strict: bool = False
 
@@ -129,10 +128,10 @@ class Case:
             where = (account, self._margined(account, pool))
             self.judged.setdefault(where, Judged()).strict |= strict
 
-    def pays_out(self, account: str, pool: str, asset: str, amount: int) -> None:
+    def pays_out(self, account: str, pool: str, asset: str) -> None:
         """10.16: judge this pool at the end, strictly."""
         where = (account, self._margined(account, pool))
-        self.judged[where] = Judged(asset, amount, pool, True)
+        self.judged[where] = Judged(asset, pool, True)
 
     def _margined(self, account: str, pool: str) -> str:
         held = self.book.accounts[account].pools[pool]
@@ -145,7 +144,6 @@ class Case:
         enough = after.holds()
         if how.payer:
             self.short = (account, how.payer, how.asset)
-            return [(enough, Refused("margin_short", how.amount))]
         if enough is True:
             return []
         standing = self.before(account)
@@ -169,6 +167,13 @@ class Case:
         if does != "status" and mirrored != (does == "observer"):
             raise Refused("account_is_mirror")
         return found
+
+    def merged(self, name: str, pool: str) -> list[Pool]:
+        """1.1: what is margined as one with a pool: itself, or the shared pool with its buckets."""
+        pools = self.book.accounts[name].pools
+        if self._margined(name, pool) != SHARED:
+            return [pools[pool]]
+        return [held for other, held in pools.items() if self._margined(name, other) == SHARED]
 
     def pool(self, name: str, pool: str, does: Does, pays: bool = False) -> Pool:
         """An account's pool, after its account."""
@@ -229,9 +234,9 @@ class Case:
         return self.amount(amount, self.book.decimals(asset))
 
     def price(self, text: object, zero: bool = False) -> Fraction:
-        """10.14: decimal text, 0 < p < 10^15; a settlement price may be 0."""
+        """10.14: decimal text, 10^-18 <= p < 10^15; a settlement price may be 0."""
         found = decimal(text)
-        if found is None or not (0 < found < PRICE_END or (zero and found == 0)):
+        if found is None or not (PRICE_LOW <= found < PRICE_END or (zero and found == 0)):
             raise Refused("price_invalid")
         return found
 
@@ -272,6 +277,16 @@ class Case:
             book.post("@rounding", SHARED, settle, pays - gets)
             position.index = index
         return True
+
+    def short_of_cash(self, asset: str, amount: int) -> None:
+        """10.15: what is lent out cannot leave a second time."""
+
+        def test() -> Iterable[tuple[Truth, Refused]]:
+            debt, supplied = self.book.lending(asset)
+            free = supplied - debt
+            yield free >= 0, Refused("cash_short", amount, max(0, free + amount))
+
+        self.later(test)
 
     def borrows(self, account: str, pool: str, asset: str, amount: int = 0) -> None:
         """10.15: a borrow of an amount, or a spot fill that leaves a user deeper in debt."""

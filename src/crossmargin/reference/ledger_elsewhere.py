@@ -13,8 +13,15 @@ from __future__ import annotations
 from typing import Any
 
 from crossmargin.reference.ledger_book import OUTSIDE, SHARED, Order, Refused
-from crossmargin.reference.ledger_case import CONTRACT_DIGITS, MONEY_DIGITS, Case, is_key
-from crossmargin.reference.ledger_trades import ORDERS_MAX
+from crossmargin.reference.ledger_case import (
+    COINS_DIGITS,
+    CONTRACT_DIGITS,
+    MONEY_DIGITS,
+    Case,
+    is_key,
+)
+from crossmargin.reference.ledger_sums import unit_of
+from crossmargin.reference.ledger_trades import too_many_orders
 
 
 def observe(case: Case, command: Any) -> None:
@@ -60,11 +67,15 @@ def import_account(case: Case, command: Any) -> None:
         case.tradable(order.instrument)
         if not is_key(name):
             raise Refused("order_name_invalid")
-    if len(command.orders) > ORDERS_MAX:
-        raise Refused("too_many", len(command.orders), ORDERS_MAX)
+    too_many_orders(case, command, len(command.orders))
     _sizes(case, command)
-    for drawn in (command.drawn, command.last_draw):
-        case.size(drawn, MONEY_DIGITS)
+    for drawn, most in (
+        (command.drawn, unit_of(COINS_DIGITS + MONEY_DIGITS)), (command.last_draw, pool.limit or 0)
+    ):  # fmt: skip
+        if drawn < 0:
+            raise Refused("amount_not_positive", drawn)
+        if drawn > most:
+            raise Refused("amount_too_large", drawn, most)
     for order in command.orders.values():
         case.size(order.contracts, CONTRACT_DIGITS)
     for order in command.orders.values():

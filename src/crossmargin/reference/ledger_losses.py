@@ -21,7 +21,6 @@ from crossmargin.reference.ledger_book import (
     OUTSIDE,
     ROUNDING,
     SHARED,
-    Pool,
     Refused,
 )
 from crossmargin.reference.ledger_case import CONTRACT_DIGITS, Case, near_money
@@ -184,7 +183,7 @@ def draw(case: Case, command: Any) -> None:
     case.accrue(name, bucket)
     case.accrue(name, SHARED)
     book = case.book
-    _empty(book.accounts[name].pools[bucket])
+    _empty(case, name, bucket)
     exact = value_of(case, command.asset, command.amount)
     standing = case.after(name)
     most = payable(standing, bucket)
@@ -212,10 +211,11 @@ def payable(standing: Standing, bucket: str) -> int | None:
     return max(0, math.floor(t * MONEY))
 
 
-def _empty(pool: Pool) -> None:
-    """No position, no order, no positive balance."""
-    if pool.positions or pool.orders or any(x > 0 for x in pool.cash.values()):
-        raise Refused("pool_not_empty")
+def _empty(case: Case, name: str, pool: str) -> None:
+    """No position, no order, no positive balance, in what is margined with it either."""
+    for held in case.merged(name, pool):
+        if held.positions or held.orders or any(x > 0 for x in held.cash.values()):
+            raise Refused("pool_not_empty")
 
 
 def _drawn_out(case: Case, account: str, pool: str) -> None:
@@ -250,7 +250,7 @@ def pay_insurance(case: Case, command: Any) -> None:
     case.accrue(name, pool)
     book = case.book
     owes(case, command)
-    _empty(book.accounts[name].pools[pool])
+    _empty(case, name, pool)
     _drawn_out(case, name, pool)
     there = book.cash(fund(command.tier), SHARED, command.asset)
     if command.amount > there:
@@ -273,7 +273,7 @@ def socialise(case: Case, command: Any) -> None:
         case.accrue(*where)
     book = case.book
     owes(case, command)
-    _empty(book.accounts[name].pools[pool])
+    _empty(case, name, pool)
     _drawn_out(case, name, pool)
     assert book.rules is not None
     if any(book.cash(fund(tier), SHARED, asset) > 0 for tier in book.rules.gain_tiers):

@@ -18,7 +18,7 @@ from crossmargin.reference.ledger_book import OUTSIDE, ROUNDING, SHARED, Contrac
 from crossmargin.reference.ledger_case import CONTRACT_DIGITS, Case, is_key
 from crossmargin.reference.ledger_sums import down, ending, legs, realised, up
 
-ORDERS_MAX = 200
+ORDERS_MAX, ALL_ORDERS_MAX = 200, 1_000
 
 
 def fill(case: Case, command: Any) -> None:
@@ -119,6 +119,8 @@ def trade(
         if pays and side is not forced:
             case.borrows(side.account, side.pool, pays)
         for asset, amount in cash.items():
+            if side.account == OUTSIDE and amount > 0 and forced is None:
+                case.short_of_cash(asset, amount)
             book.post(side.account, side.pool, asset, amount)
         if found.moves:
             _move(case, (side.account, side.pool), instrument, change)
@@ -154,8 +156,7 @@ def place_order(case: Case, command: Any) -> None:
         raise Refused("order_name_invalid")
     if command.order in pool.orders:
         raise Refused("order_exists")
-    if len(pool.orders) >= ORDERS_MAX:
-        raise Refused("too_many", len(pool.orders) + 1, ORDERS_MAX)
+    too_many_orders(case, command, 1)
     if command.contracts == 0:
         raise Refused("amount_not_positive", 0)
     case.size(command.contracts, CONTRACT_DIGITS)
@@ -165,6 +166,15 @@ def place_order(case: Case, command: Any) -> None:
     )
     if not command.reduce_only:
         case.takes_risk(command.account, command.pool)
+
+
+def too_many_orders(case: Case, command: Any, more: int) -> None:
+    """10.17: so many in a pool, and so many in its account."""
+    pools = case.book.accounts[command.account].pools
+    there = [len(pools[command.pool].orders), sum(len(pool.orders) for pool in pools.values())]
+    for n, most in zip(there, (ORDERS_MAX, ALL_ORDERS_MAX), strict=True):
+        if n + more > most:
+            raise Refused("too_many", n + more, most)
 
 
 def cancel_order(case: Case, command: Any) -> None:

@@ -25,6 +25,7 @@ from crossmargin.reference.ledger_sums import borrow_rate, grown, up, utilisatio
 SHARE_MAX = 1.0
 TOTAL_MAX = 1e18
 IV_MAX = 10.0
+LEVEL_LOW = 1e-18
 STABLE_RATIO_MAX = 10.0
 MOVE_MAX = 1e6
 
@@ -174,7 +175,9 @@ def _within(x: Any, low: float, high: float) -> bool:
 
 def _good_print(told: Any) -> bool:
     level, stable = told.level, told.stable_price
-    if not (0.0 < level < PRICE_END and told.status in STATUS and 0.0 <= told.half_width <= 1.0):
+    if not (
+        LEVEL_LOW <= level < PRICE_END and told.status in STATUS and 0.0 <= told.half_width <= 1.0
+    ):
         return False
     return stable is None or (
         level / STABLE_RATIO_MAX < stable < level * STABLE_RATIO_MAX and math.isfinite(stable)
@@ -182,7 +185,7 @@ def _good_print(told: Any) -> bool:
 
 
 def _good_mark(told: Any) -> bool:
-    if not (0.0 < told.forward < PRICE_END and told.status in STATUS):
+    if not (LEVEL_LOW <= told.forward < PRICE_END and told.status in STATUS):
         return False
     good = (
         (told.iv is None or 0.0 < told.iv <= IV_MAX)
@@ -191,7 +194,7 @@ def _good_mark(told: Any) -> bool:
         and _within(told.funding_rate, -1.0, 1.0)
     )
     if told.averaged_share:
-        good = good and told.averaged is not None and 0.0 < told.averaged < PRICE_END
+        good = good and told.averaged is not None and LEVEL_LOW <= told.averaged < PRICE_END
     return good
 
 
