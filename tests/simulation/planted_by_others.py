@@ -23,7 +23,7 @@ from crossmargin.domain.book import (
 from crossmargin.engine import checks, decide, fills, losses, trading, workspace
 from crossmargin.engine import commands as c
 from crossmargin.engine.fills import Rows, Trade
-from crossmargin.engine.workspace import MarginAsk, Workspace
+from crossmargin.engine.workspace import Workspace
 from crossmargin.frames import ledgered
 from crossmargin.ledger import apply as folding
 from crossmargin.ledger import events as e
@@ -77,20 +77,12 @@ def pressure_of_the_last_only(patch: Patch) -> None:
 
 
 def the_last_ask_decides(patch: Patch) -> None:
-    def ask_margin(
-        self: Workspace,
-        account: str,
-        pool: str,
-        strict: bool = False,
-        leaves: str = "",
-        asked: int = 0,
-    ) -> None:
-        if account[0] == SYSTEM:
-            return
-        own = self.margins.setdefault((account, pool), MarginAsk())
-        own.strict = strict  # the bug: a later ask of the batch takes it back
-        if leaves:
-            own.asset, own.asked = leaves, asked
+    ask = Workspace.ask_margin
+
+    def ask_margin(self: Workspace, account: str, pool: str, strict: bool = False) -> None:
+        asked, self.margins = self.margins, {}
+        ask(self, account, pool, strict)
+        self.margins = asked | self.margins  # the bug: a later ask of the batch takes it back
 
     patch.setattr(workspace.Workspace, "ask_margin", ask_margin)
 

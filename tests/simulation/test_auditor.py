@@ -119,18 +119,35 @@ def test_what_is_said_to_be_free_is_tried(desk: Desk) -> None:
     desk.send(
         c.Fill(instrument="BTC-PERP", contracts=10**18, price="60000", buyer=out, seller=side)
     )
-    asked = desk.keyed(c.Withdraw(account="ann", asset="USDC", amount=9_990 * USDC))
-    [reply] = desk.engine.submit(asked)
+    [reply] = desk.send(c.Withdraw(account="ann", asset="USDC", amount=9_990 * USDC))
     assert isinstance(reply, Rejected)
     assert reply.reason == Rejection.MARGIN_SHORT
-    assert reply.free is not None
-    desk.check(asked, [reply])
-    for off, words in ((-USDC, "more than free may leave"), (USDC, "free may not leave")):
-        told = msgspec.structs.replace(reply, free=reply.free + off)
+    where = ("ann", "shared", "USDC")
+    assert desk.auditor.short_of_margin() == [where]
+    assert desk.auditor.short_of_margin() == []
+    free = desk.engine.free_of(*where)
+    assert free is not None
+    desk.auditor.check_free(where, free, desk.clock)
+    for told, words in (
+        (free - USDC, "more than free may leave"), (free + USDC, "free may not leave"),
+        (10_001 * USDC, "free of a withdrawal"), (-1, "free of a withdrawal"),
+        (None, "free of a pool"),
+    ):  # fmt: skip
         with pytest.raises(Disagreement, match=words):
-            desk.check(asked, [told])
-    with pytest.raises(Disagreement, match="free of a withdrawal"):
-        desk.check(asked, [msgspec.structs.replace(reply, free=9_990 * USDC)])
+            desk.auditor.check_free(where, told, desk.clock)
+    assert desk.auditor.tally.free == 6
+
+
+def test_of_a_pool_without_a_price_nothing_is_known_to_be_free(desk: Desk) -> None:
+    where = ("ann", "shared", "USDC")
+    desk.send(c.Borrow(account="ann", asset="BTC", amount=BTC // 100))
+    halted = desk.arena.prints(desk.clock).prints["BTC/USD"]
+    prints = {"BTC/USD": msgspec.structs.replace(halted, status="halted")}
+    desk.send(c.AcceptPrices(stamped_ns=desk.clock, prints=prints))
+    assert desk.engine.free_of(*where) is None
+    desk.auditor.check_free(where, None, desk.clock)
+    with pytest.raises(Disagreement, match="free of a pool"):
+        desk.auditor.check_free(where, 0, desk.clock)
 
 
 @pytest.mark.parametrize(

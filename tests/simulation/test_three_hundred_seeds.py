@@ -38,6 +38,9 @@ def test_three_hundred_lives_without_a_difference() -> None:
                  "tampered state"):  # fmt: skip
         assert total.faults[kind] >= SEEDS / 10, kind
     assert total.replays >= 2 * 2 * SEEDS
+    # Questions what may leave; buckets opened and put at risk in one batch.
+    assert total.free >= SEEDS / 2
+    assert total.accepted["OpenPool (linked)"] >= SEEDS / 3
 
 
 def kinds() -> tuple[type, ...]:

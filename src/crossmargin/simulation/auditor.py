@@ -30,11 +30,13 @@ from crossmargin.engine.commands import (
 from crossmargin.engine.replies import Accepted, Rejected, Reply
 from crossmargin.reference.ledger import Expected, Witness
 from crossmargin.reference.ledger_book import MIRROR, SECOND_NS, SHARED, Account, Pool, Refused
-from crossmargin.reference.ledger_case import near_money
+from crossmargin.reference.ledger_case import Case, near_money
 
 WORDS = {
     Status.OPEN: "open", Status.FROZEN: "frozen", Status.CLOSED: "closed", Status.MIRROR: "mirror",
 }  # fmt: skip
+Where = tuple[str, str, str]
+"""Account, pool, asset."""
 # Reasons whose asked and free spec 10 names; margin_short is compared apart.
 FACTS = frozenset({"balance_short", "order_overfilled", "borrow_cap", "fund_short"})
 # Everything is compared this often; in between, what the last commands touched.
@@ -57,7 +59,8 @@ class Disagreement(Exception):
 
 @dataclass
 class Tally:
-    """What was asked and answered; `boundary` are answers that floats leave open."""
+    """What was asked and answered; `boundary` are answers that floats leave open, `free` are
+    questions what may leave."""
 
     commands: int = 0
     accepted: Counter[str] = field(default_factory=Counter)
@@ -67,6 +70,7 @@ class Tally:
     compared: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     replays: int = 0
+    free: int = 0
 
     def add(self, other: Tally) -> None:
         """Take another run's counts in."""
@@ -78,6 +82,7 @@ class Tally:
         self.compared += other.compared
         self.faults += other.faults
         self.replays += other.replays
+        self.free += other.free
 
 
 class Auditor:
@@ -88,6 +93,7 @@ class Auditor:
         self.witness = Witness()
         self.tally = Tally()
         self._groups = 0
+        self._short: list[Where] = []
 
     # --- replies ----------------------------------------------------------------------------------
 
@@ -142,7 +148,8 @@ class Auditor:
         if not isinstance(reply, Accepted):
             tally.rejected[str(reply.reason)] += 1
             witness.deny()
-            self._what_is_free(command, reply, expected, clock_ns)
+            if expected.short is not None and reply.reason == "margin_short":
+                self._short.append(expected.short)
             return set()
         if reply.repeated:
             tally.repeated += 1
@@ -178,22 +185,34 @@ class Auditor:
         if not right:
             raise Disagreement(f"answer at {clock_ns}", said, _told(expected), command)
 
-    def _what_is_free(
-        self, command: AnyCommand, reply: Rejected, expected: Expected, clock_ns: int
-    ) -> None:
+    def short_of_margin(self) -> list[Where]:
+        """Return whose withdrawals margin refused since this was last asked, if they still are."""
+        accounts, found = self.witness.book.accounts, self._short
+        self._short = []
+        return [w for w in found if w[0] in accounts and w[1] in accounts[w[0]].pools]
+
+    def check_free(self, where: Where, free: int | None, clock_ns: int) -> None:
         """10.16: what is said to be free may leave, and a hair more may not."""
-        where = expected.short
-        strict = expected.refused is not None and expected.refused.free is None
-        if reply.reason != "margin_short" or where is None or expected.in_batch or not strict:
+        witness = self.witness
+        self.tally.free += 1
+        account, pool, asset = where
+        now = witness.time(clock_ns)
+        standing = witness.desk.standing(account, witness.book.accounts[account], now)
+        if free is None or not standing.is_priced(pool):
+            if free is not None or standing.is_priced(pool):
+                words = "priced" if standing.is_priced(pool) else "unpriced"
+                raise Disagreement("free of a pool", free, words, where)
             return
-        free = reply.free
-        if free is None or not 0 <= free < (reply.asked or 0):
-            raise Disagreement("free of a withdrawal", free, "0 <= free < asked", command)
-        more = free + self.witness.hair(where, clock_ns)
-        if free and self.witness.may_leave(where, free, clock_ns) is False:
-            raise Disagreement("free may not leave", free, "less", command)
-        if more < (reply.asked or 0) and self.witness.may_leave(where, more, clock_ns):
-            raise Disagreement("more than free may leave", free, f"at least {more}", command)
+        Case(witness.book, witness.desk, now).accrue(account, pool)
+        held = witness.book.cash(account, pool, asset)
+        witness.book.take_back()
+        if not 0 <= free <= max(0, held):
+            raise Disagreement("free of a withdrawal", free, f"at most the {held} there", where)
+        if free and witness.may_leave(where, free, clock_ns) is False:
+            raise Disagreement("free may not leave", free, "less", where)
+        more = free + witness.hair(where, clock_ns)
+        if more <= held and witness.may_leave(where, more, clock_ns):
+            raise Disagreement("more than free may leave", free, f"at least {more}", where)
 
     # --- laws that need no prediction -------------------------------------------------------------
 

@@ -11,6 +11,8 @@ Spec   docs/spec/10-ledger.md (10.12 to 10.14)
 from __future__ import annotations
 
 import random
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -34,8 +36,8 @@ from crossmargin.engine.commands import (
     Withdraw,
 )
 from crossmargin.ledger.events import PoolTerms
-from crossmargin.simulation.agents import View
-from crossmargin.simulation.arena import ASSETS, LENDING, SECOND_NS, Arena, doubles
+from crossmargin.simulation.agents import View, Where
+from crossmargin.simulation.arena import ASSETS, CONTRACTS, LENDING, SECOND_NS, Arena, doubles
 
 HUGE = 10**38
 BAD_NAMES = ("", "@fees", "two words", "x" * 129, "ünder", "tab\t")
@@ -164,6 +166,52 @@ class Careless:
             found.append(kind(account=account, pool=pool, asset=asset, amount=amount))
         return found
 
+    def sells_out(self) -> list[AnyCommand]:
+        """After a rush: what is lent out cannot be sold to the outside a second time either."""
+        found = self.rush()
+        book = self.view.book
+        for asset in LENDING:
+            debt, supplied = book.lending(asset)
+            rich = [
+                ((name, pool), state.cash[asset])
+                for name in self.view.users()
+                for pool, state in self.view.account(name).pools.items()
+                if state.cash.get(asset, 0) > supplied - debt > 0
+            ]
+            if rich:
+                where, there = self.rng.choice(rich)
+                free = supplied - debt
+                amount = self.rng.choice((there, there, (there + free) // 2, free, free + 1))
+                sold = self._sold(where, asset, amount)
+                found += [sold] if sold is not None else []
+        return found
+
+    def _sold(self, where: Where, asset: str, amount: int) -> Fill | None:
+        """Pay an amount of an asset to the outside, by a pair or as an option's premium."""
+        rng, view = self.rng, self.view
+        unit = ASSETS[asset][1]
+        ways = [
+            (name, way)
+            for name in view.arena.names
+            for way, paid in zip(("sell", "buy", "premium"), _pays(name), strict=True)
+            if paid == asset
+        ]
+        if not ways:
+            return None
+        name, way = rng.choice(ways)
+        mine, other = Side(*where), Side("@outside")
+        price = view.price_text(name, 0.0)
+        contracts = amount * 10 ** (18 - unit)
+        if way == "sell":
+            mine, other = other, mine
+        elif way == "buy":
+            contracts = int(contracts / Fraction(price)) + 1
+        else:
+            contracts = 10**18
+            size = Decimal(str(CONTRACTS[name].size or 1.0))
+            price = f"{Decimal(amount).scaleb(-unit) / size:f}"
+        return Fill(instrument=name, contracts=contracts, price=price, buyer=mine, seller=other)
+
     def drain(self, now_ns: int) -> list[AnyCommand]:
         """Take a bucket's money out again and again: what its draw limit covers is not its own."""
         view, rng = self.view, self.rng
@@ -185,6 +233,14 @@ class Careless:
             Withdraw(account=where[0], pool=where[1], asset=asset, amount=max(1, there // part))
             for part in (2, 3, 4)
         ]
+
+
+def _pays(name: str) -> tuple[str, str, str]:
+    """What the seller of a pair pays, its buyer, and an option's buyer; "" for none."""
+    t = CONTRACTS[name]
+    if t.kind == "spot":
+        return t.underlying, t.quote, ""
+    return "", "", (t.settle or t.underlying) if t.style == "premium" else ""
 
 
 def _odd(arena: Arena, rng: random.Random) -> Scenarios:

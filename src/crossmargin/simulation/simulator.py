@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import msgspec
 
 from crossmargin.base.errors import JournalBroken, StoreFailed
+from crossmargin.domain.book import AccountState
 from crossmargin.domain.rulebook import Rulebook
 from crossmargin.engine.commands import (
     WORLD,
@@ -34,6 +35,7 @@ from crossmargin.ledger import journal
 from crossmargin.simulation.agents import METHODS, Owners, View
 from crossmargin.simulation.arena import SECOND_NS, START_NS, Arena
 from crossmargin.simulation.auditor import Auditor, Disagreement, Tally
+from crossmargin.simulation.buckets import Buckets
 from crossmargin.simulation.careless import Careless
 from crossmargin.simulation.faults import Crash, FaultyStore, MemoryStore, altered, tampered
 from crossmargin.simulation.venue import Venue
@@ -47,6 +49,8 @@ ON_DISK_EVERY = 8
 # In every so many seeds pools may be margined by `portfolio`, over so many joint rows.
 PORTFOLIO_EVERY, JOINT_ROWS = 12, 100
 FAULT_RATE = 0.03
+# So often a withdrawal that margin refuses is followed by the question what may leave.
+FREE_RATE = 1 / 6
 # Of an exception nobody expected, so many frames and its message are told.
 FRAMES = 4
 BAD_STATUS = ("halted", "stale", "missing", "degraded")
@@ -107,6 +111,7 @@ class Life:
         self.owners = Owners(self.view)
         self.venue = Venue(self.view, witness, self.owners)
         self.careless = Careless(self.view)
+        self.buckets = Buckets(self.view, witness)
         self.clock = START_NS
         self.printed = 0
         # At first every command is dressed soundly: a venue that never opens tests nothing.
@@ -200,7 +205,11 @@ class Life:
             found = self.careless.drain(self.now())
         elif draw < 0.04:
             found = self.careless.rush()
-        elif draw < 0.12:
+        elif draw < 0.09:
+            found = self.buckets.next(self.now())
+        elif draw < 0.105:
+            found = self.careless.sells_out()
+        elif draw < 0.18:
             found += [self.medley() for _ in range(self.rng.randint(1, 3))]
         if found:
             self.submit(found)
@@ -245,7 +254,7 @@ class Life:
         if draw < 0.03:
             self.engine.forget()
             self.auditor.tally.faults["forgot"] += 1
-        elif draw < 0.07:
+        elif draw < 0.09:
             try:
                 self.engine.snapshot(keep=2)
                 self.auditor.tally.faults["snapshot"] += 1
@@ -294,6 +303,7 @@ class Life:
                     self.rng.shuffle(sent)
                 continue
             self.auditor.check(sent, replies, clock, self.engine.book)
+            self.ask_free()
             break
         self.sent = (self.sent + sent)[-80:]
 
@@ -303,6 +313,20 @@ class Life:
         self.auditor.check_alone(sent, self.engine.what_if(sent), self.clock)
         if self.engine.state_hash() != before:
             raise Disagreement("what-if changed the state", before.hex(), "the same hash")
+
+    def ask_free(self) -> None:
+        """What may leave where margin refused a withdrawal, of some; asking changes nothing."""
+        for where in self.auditor.short_of_margin():
+            if self.rng.random() < FREE_RATE:
+                before = self._seen(where[0])
+                free = self.engine.free_of(*where)
+                if self._seen(where[0]) != before:
+                    raise Disagreement("a question changed the state", where, "nothing")
+                self.auditor.check_free(where, free, self.clock)
+
+    def _seen(self, account: str) -> tuple[int, bytes, AccountState]:
+        engine = self.engine
+        return engine.seq, engine.chain, engine.book.accounts[account].copy()
 
     def recover(self, sent: Sequence[AnyCommand], seq: int, word: str) -> None:
         """Start again from what is durable; learn which of the unanswered commands happened."""
@@ -344,7 +368,7 @@ class Life:
             key = rng.choice(("", "k" * 65, "schlüssel", "new\nline"))
         elif draw < 0.063:
             issued = self.now() - rng.choice((589, 590, 591, 10_000)) * SECOND_NS
-        elif draw < 0.07:
+        elif draw < 0.09:
             issued = self.now() + rng.choice((4, 5, 6, 600)) * SECOND_NS
         return msgspec.structs.replace(command, key=key, issued_ns=issued)
 
