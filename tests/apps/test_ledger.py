@@ -106,6 +106,38 @@ def test_balances_of_the_past_are_what_they_were(
     assert {x["pool"]: x["amount"] for x in answer["balances"]}["shared"] == want
 
 
+def test_what_is_free_leaves_and_a_unit_more_does_not(
+    ledger: Path, say: Say, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # bob has dollars alone, and is short 0.3 BTC-PERP: some of them stay for that.
+    code, answer, _ = say("free", ledger, "bob", "--asset", "USDC", "--at", DAYS[2])
+    assert code == Exit.OK
+    [told] = answer["free"]
+    free = int(Fraction(told["free"]) * 10**6)
+    assert 0 < free < int(Fraction(told["balance"]) * 10**6)
+    leaves = {"type": "Withdraw", "account": "bob", "asset": "USDC"}
+    assert submit(ledger, DAYS[2], [leaves | {"amount": free + 1}]) == Exit.FOUND
+    assert "margin_short" in capsys.readouterr().out
+    assert submit(ledger, DAYS[2], [leaves | {"amount": free}]) == Exit.OK
+
+
+def test_what_is_free_is_not_known_at_prices_that_are_old(
+    ledger: Path, say: Say, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, answer, _ = say("free", ledger, "alice")  # of now: the prices are of January
+    told = {(row["pool"], row["asset"]): row["free"] for row in answer["free"]}
+    assert told["shared", "USDC"] is None
+    assert told["gamble", "USDC"] == "1000"  # it owes nothing and holds nothing on credit
+    assert run(["ledger", "free", str(ledger), "alice"]) == Exit.OK
+    assert "unpriced" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["nobody", "@fees"])
+def test_what_is_free_is_asked_of_accounts(ledger: Path, say: Say, name: str) -> None:
+    code, _, said = say("free", ledger, name)
+    assert (code, "ACCOUNT" in said) == (Exit.BAD_INPUT, True)
+
+
 def test_funding_that_is_due_is_shown_and_not_charged(ledger: Path, say: Say) -> None:
     submit(ledger, DAYS[2], [{"type": "AdvanceFunding", "instrument": "BTC-PERP",
                               "rate": "-0.00012345", "price": "60001"}])  # fmt: skip
