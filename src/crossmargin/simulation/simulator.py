@@ -254,7 +254,7 @@ class Life:
         if draw < 0.03:
             self.engine.forget()
             self.auditor.tally.faults["forgot"] += 1
-        elif draw < 0.09:
+        elif draw < 0.07:
             try:
                 self.engine.snapshot(keep=2)
                 self.auditor.tally.faults["snapshot"] += 1
@@ -368,7 +368,7 @@ class Life:
             key = rng.choice(("", "k" * 65, "schlüssel", "new\nline"))
         elif draw < 0.063:
             issued = self.now() - rng.choice((589, 590, 591, 10_000)) * SECOND_NS
-        elif draw < 0.09:
+        elif draw < 0.07:
             issued = self.now() + rng.choice((4, 5, 6, 600)) * SECOND_NS
         return msgspec.structs.replace(command, key=key, issued_ns=issued)
 

@@ -357,9 +357,11 @@ class Venue:
         most = (payable(standing, where[1]) or 0) / 1e6
         shared = view.pool((where[0], SHARED)).cash
         asset = rng.choice([owed, *[a for a, x in shared.items() if x > 0]])
-        amount = view.units(asset, max(most * rng.choice((0.3, 0.99, 1.0, 1.02)), 1e-9))
-        if asset == owed:
-            amount = min(amount, debt)
+        # Exactly what may be drawn lies where floats decide: it is asked for, but not often.
+        share = 1.0 if rng.random() < 0.05 else rng.choice((0.3, 0.9, 0.99, 1.02))
+        amount = view.units(asset, max(most * share, 1e-9))
+        if asset == owed and amount >= debt > 1:
+            amount = debt if rng.random() < 0.2 else debt - max(1, debt // 50)
         return Draw(account=where[0], pool=where[1], asset=asset, amount=amount)
 
     def _after_draw(self, name: str, pool: str, asset: str, debt: int) -> AnyCommand:
@@ -388,5 +390,6 @@ class Venue:
         asset = rng.choice([a for a, x in held.cash.items() if x < 0] or list(ASSETS))
         debt = max(1, -held.cash.get(asset, 0))
         if kind < 0.65:
-            return Draw(account=where[0], pool=where[1], asset=asset, amount=debt)
+            amount = debt if debt > 1 else view.units(asset, view.usd())
+            return Draw(account=where[0], pool=where[1], asset=asset, amount=amount)
         return self._after_draw(*where, asset, debt)
