@@ -237,7 +237,7 @@ WORLD: list[Row] = [
      "SCENARIOS_INVALID", None, None, ANY),
 ]  # fmt: skip
 NAMES: list[Row] = [
-    *((f"name_{n}", "calm", account(text), "ACCOUNT_NAME_INVALID", None, None, text[:80])
+    *((f"name_{n}", "calm", account(text), "ACCOUNT_NAME_INVALID", None, None, text[:300])
       for n, text in enumerate(("", "@fees", "a b", "é", "a" * 129, "a\tb"))),
     ("exists", "calm", account("ann"), "ACCOUNT_EXISTS", None, None, "ann"),
     ("closed_name_is_taken", "calm", account("shut"), "ACCOUNT_EXISTS", None, None, "shut"),
@@ -283,7 +283,7 @@ NAMES: list[Row] = [
     ("mirror_stays", "calm", c.SetStatus(account="mir", status="frozen"), "STATUS_UNCHANGED", None,
      None, "frozen"),
     *((f"pool_name_{n}", "calm", c.OpenPool(account="ann", pool=PoolTerms(text, "cross_sum", 1)),
-       "POOL_NAME_INVALID", None, None, text[:80])
+       "POOL_NAME_INVALID", None, None, text[:300])
       for n, text in enumerate(("", "@b", "a b", "b" * 129))),
     ("shared_not_first", "calm", c.OpenAccount(account="eve", pools=(
         bucket("b", 1), PoolTerms("shared", "cross_sum"))), "POOL_NAME_INVALID", None, None,
@@ -342,7 +342,7 @@ NAMES: list[Row] = [
     ("yield_of_fees", "calm", earn(source="@fees"), "SOURCE_UNKNOWN", None, None, "@fees"),
     ("yield_of_ann", "calm", earn(source="ann"), "SOURCE_UNKNOWN", None, None, "ann"),
     *((f"order_name_{n}", "calm", order("ann", text, CT), "ORDER_NAME_INVALID", None, None,
-       text[:80]) for n, text in enumerate(("", "o" * 65, "ö", "\n"))),
+       text[:300]) for n, text in enumerate(("", "o" * 65, "ö", "\n"))),
     ("imported_order_name", "calm", c.Batch(commands=(account("eve"), holding(
         "eve", orders={"": OrderState("ETH-PERP", CT, "1")}))), "ORDER_NAME_INVALID", None, None,
      "shared"),
@@ -605,7 +605,7 @@ def test_a_command_is_refused_for_its_reason_with_its_facts(
     assert found.asked == asked
     assert free == ANY or found.free == free
     assert where == ANY or found.where == where
-    assert len(found.where) <= 500
+    assert len(found.where) <= 300
 
 
 def test_every_reason_has_a_row() -> None:

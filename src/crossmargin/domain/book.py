@@ -220,7 +220,6 @@ class Head(msgspec.Struct):
     scenarios: Scenarios | None = None
     prints: dict[str, tuple[Print, int]] = msgspec.field(default_factory=dict)
     marks: dict[str, tuple[Mark, int]] = msgspec.field(default_factory=dict)
-    priced_ns: int = 0
     venue_totals: dict[str, float] = msgspec.field(default_factory=dict)
     lending: dict[str, LendingState] = msgspec.field(default_factory=dict)
     funding: dict[str, int] = msgspec.field(default_factory=dict)

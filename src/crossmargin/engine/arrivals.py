@@ -92,7 +92,7 @@ def _holds(pool: PoolState, one: ImportAccount) -> bool:
         pool.balances == one.balances
         and held == one.positions
         and pool.orders == one.orders
-        and pool.drawn == one.drawn
+        and (pool.drawn, pool.last_draw) == (one.drawn, one.last_draw)
     )
 
 

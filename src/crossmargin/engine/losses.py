@@ -158,7 +158,7 @@ def _check_spot(trade: Trade, buys: bool, own: tuple[str, str], work: Workspace)
 def _check_tier(tier: str, work: Workspace) -> None:
     rules = work.setting.rules
     if rules is None or tier not in rules.gain_tiers:
-        refuse(Rejection.TIER_UNKNOWN, tier[:80])
+        refuse(Rejection.TIER_UNKNOWN, tier)
 
 
 def draw(command: c.Draw, work: Workspace) -> None:

@@ -33,7 +33,7 @@ def open_account(command: c.OpenAccount, work: Workspace) -> None:
     """Open an account; its shared pool is there whether or not it was listed."""
     name = command.account
     if not is_name(name):
-        refuse(Rejection.ACCOUNT_NAME_INVALID, name[:80])
+        refuse(Rejection.ACCOUNT_NAME_INVALID, name)
     if work.book.find(name) is not None:
         refuse(Rejection.ACCOUNT_EXISTS, name)
     pools = command.pools
@@ -56,7 +56,7 @@ def _check_pools(pools: tuple[PoolTerms, ...], there: Mapping[str, PoolState]) -
     """Refuse pools that may not be opened beside those that are there."""
     for terms in pools:
         if not is_name(terms.pool) or (terms.pool == SHARED and terms.draw_limit is not None):
-            refuse(Rejection.POOL_NAME_INVALID, terms.pool[:80])
+            refuse(Rejection.POOL_NAME_INVALID, terms.pool)
     seen = set(there)
     for terms in pools:
         if terms.pool in seen:
@@ -64,7 +64,7 @@ def _check_pools(pools: tuple[PoolTerms, ...], there: Mapping[str, PoolState]) -
         seen.add(terms.pool)
     for terms in pools:
         if terms.method not in METHODS:
-            refuse(Rejection.METHOD_UNKNOWN, terms.method[:80])
+            refuse(Rejection.METHOD_UNKNOWN, terms.method)
     if len(seen) > POOLS_MAX:
         refuse(Rejection.TOO_MANY, "pools", len(seen), POOLS_MAX)
     for limit in (terms.draw_limit for terms in pools if terms.draw_limit is not None):
@@ -86,7 +86,7 @@ def set_status(command: c.SetStatus, work: Workspace) -> None:
     )
     mirror_stays = found.status == Status.MIRROR and wanted != Status.CLOSED
     if wanted is None or wanted == found.status or mirror_stays:
-        refuse(Rejection.STATUS_UNCHANGED, command.status[:80])
+        refuse(Rejection.STATUS_UNCHANGED, command.status)
     if wanted == Status.CLOSED and not all(_is_bare(pool) for pool in found.pools.values()):
         refuse(Rejection.ACCOUNT_NOT_EMPTY, command.account)
     work.emit(e.StatusSet(command.account, wanted, command.reason[:200]))
@@ -191,7 +191,7 @@ def accrue_yield(command: c.AccrueYield, work: Workspace) -> None:
     work.holders(command.holders)
     work.decimals(asset)
     if command.source not in (OUTSIDE, INTEREST):
-        refuse(Rejection.SOURCE_UNKNOWN, command.source[:80])
+        refuse(Rejection.SOURCE_UNKNOWN, command.source)
     rate = exactly.ratio(command.rate)
     if rate is None or not 0 <= rate[0] <= YIELD_MAX * rate[1]:
         refuse(Rejection.RATE_INVALID, command.rate[: exactly.PRICE_CHARS_MAX])

@@ -16,18 +16,25 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
+import msgspec
+
 from crossmargin.base.errors import Overloaded
-from crossmargin.engine.commands import AnyCommand, understood
+from crossmargin.engine.commands import AnyCommand, Batch, understood
 from crossmargin.engine.replies import Reply
 from crossmargin.engine.runtime import Engine
 
 WAITING_MAX = 16_384  # commands; more are refused, so that memory and waiting stay bounded
+WAITING_BYTES_MAX = 256 * 1024 * 1024  # of their text together
 GROUP_MAX = 512  # commands made durable together
+
+_text = msgspec.json.Encoder().encode
 
 
 class _Asked(NamedTuple):
     commands: Sequence[AnyCommand]
     answer: Future[list[Reply]]
+    weight: int  # commands, linked ones each for itself
+    size: int  # bytes of their text
 
 
 class CommandQueue:
@@ -40,7 +47,7 @@ class CommandQueue:
         self.engine = engine
         self.waiting_max, self.group_max = waiting_max, group_max
         self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
-        self._waiting = 0
+        self._waiting = self._bytes = 0
         self._lock = threading.Lock()
         self._failed: BaseException | None = None
         self._stopping = False
@@ -55,16 +62,28 @@ class CommandQueue:
         """
         # Here, in the caller's thread: others' commands share a group with these.
         commands = [understood(command) for command in commands]
-        answer: Future[list[Reply]] = Future()
+        weight = sum(map(_linked, commands))
+        asked = _Asked(commands, Future(), weight, sum(len(_text(one)) for one in commands))
         with self._lock:
             if self._failed is not None:
                 raise self._failed
-            if self._stopping or self._waiting + len(commands) > self.waiting_max:
-                found = "is stopping" if self._stopping else f"holds {self._waiting} commands"
-                raise Overloaded("queue", found, f"send again later; it holds {self.waiting_max}")
-            self._waiting += len(commands)
-            self._queue.put(_Asked(commands, answer))
-        return answer
+            self._refuse_more(asked)
+            self._waiting += asked.weight
+            self._bytes += asked.size
+            self._queue.put(asked)
+        return asked.answer
+
+    def _refuse_more(self, asked: _Asked) -> None:
+        if self._stopping:
+            raise Overloaded("queue", "is stopping", "send to the engine that takes its place")
+        most = f"it holds {self.waiting_max} commands of {WAITING_BYTES_MAX} bytes together"
+        if asked.weight > self.waiting_max or asked.size > WAITING_BYTES_MAX:
+            found = f"was sent {asked.weight} commands of {asked.size} bytes"
+            raise Overloaded("queue", found, f"send fewer at once; {most}")
+        full = self._waiting + asked.weight > self.waiting_max
+        if full or self._bytes + asked.size > WAITING_BYTES_MAX:
+            found = f"holds {self._waiting} commands of {self._bytes} bytes"
+            raise Overloaded("queue", found, f"send again later; {most}")
 
     def stop(self) -> None:
         """Take no more, answer what waits, and end the thread; the engine stays open."""
@@ -92,7 +111,7 @@ class CommandQueue:
         asked = self._queue.get()
         if asked is None:
             return [], True
-        group, size = [asked], len(asked.commands)
+        group, size = [asked], asked.weight
         while size < self.group_max:
             try:
                 more = self._queue.get_nowait()
@@ -101,11 +120,11 @@ class CommandQueue:
             if more is None:
                 return group, True
             group.append(more)
-            size += len(more.commands)
+            size += more.weight
         return group, False
 
     def _answer(self, group: list[_Asked]) -> None:
-        n_taken = sum(len(asked.commands) for asked in group)
+        n_taken, n_bytes = sum(a.weight for a in group), sum(a.size for a in group)
         # Who gave up waiting is not looked at; from here on nobody can give up any more.
         group = [asked for asked in group if asked.answer.set_running_or_notify_cancel()]
         commands = [command for asked in group for command in asked.commands]
@@ -124,3 +143,9 @@ class CommandQueue:
                 start += len(asked.commands)
         with self._lock:
             self._waiting -= n_taken
+            self._bytes -= n_bytes
+
+
+def _linked(command: AnyCommand) -> int:
+    """Return how many commands one is: those of a batch are worked out one by one."""
+    return len(command.commands) if isinstance(command, Batch) else 1

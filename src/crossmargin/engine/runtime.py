@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from crossmargin.base.errors import InputInvalid, JournalBroken, StoreFailed
 from crossmargin.domain.book import SYSTEM, Book
 from crossmargin.engine.commands import AnyCommand, understood
-from crossmargin.engine.decide import Decided, decide
+from crossmargin.engine.decide import WAVE_MAX, Decided, decide
 from crossmargin.engine.market import Setting, Settings
 from crossmargin.engine.ports import Clock, Record, Store
 from crossmargin.engine.quotes import free_of
@@ -79,7 +79,7 @@ class Engine:
         replies: list[Reply] = []
         records: list[Record] = []
         while len(replies) < len(commands):
-            rest = commands[len(replies) :] if replies else commands
+            rest = commands[len(replies) : len(replies) + WAVE_MAX]
             outcomes = decide(self.book, self.setting(now_ns), rest)
             for command, outcome in zip(rest, outcomes, strict=False):
                 if isinstance(outcome, Decided):

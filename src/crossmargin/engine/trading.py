@@ -93,9 +93,9 @@ def check_side(side: Side, work: Workspace) -> None:
     """Refuse a side that is no pool; @outside is one."""
     if side.account == OUTSIDE:
         if side.pool != SHARED:
-            refuse(Rejection.POOL_UNKNOWN, side.pool[:80])
+            refuse(Rejection.POOL_UNKNOWN, side.pool)
         if side.order:
-            refuse(Rejection.ORDER_UNKNOWN, side.order[:80])
+            refuse(Rejection.ORDER_UNKNOWN, side.order)
         return
     work.pool(side.account, side.pool)
 
@@ -113,7 +113,7 @@ def check_order(side: Side, sign: int, instrument: str, work: Workspace) -> None
         return
     order = work.held(side.account, side.pool).orders.get(side.order)
     if order is None or order.instrument != instrument or (order.contracts > 0) != (sign > 0):
-        refuse(Rejection.ORDER_UNKNOWN, side.order[:80])
+        refuse(Rejection.ORDER_UNKNOWN, side.order)
 
 
 def filled_order(side: Side, contracts: int, instrument: str, work: Workspace) -> OrderFill:
@@ -175,7 +175,7 @@ def place_order(command: c.PlaceOrder, work: Workspace) -> None:
     pool = work.pool(command.account, command.pool)
     work.traded(command.instrument)
     if not is_id(command.order):
-        refuse(Rejection.ORDER_NAME_INVALID, command.order[:80])
+        refuse(Rejection.ORDER_NAME_INVALID, command.order)
     if command.order in pool.orders:
         refuse(Rejection.ORDER_EXISTS, command.order)
     check_orders(command.account, command.pool, 1, work)
@@ -207,7 +207,7 @@ def cancel_order(command: c.CancelOrder, work: Workspace) -> None:
     pool = work.pool(command.account, command.pool, frozen_may=True)
     names = [command.order] if command.order else list(pool.orders)
     if not names or names[0] not in pool.orders:
-        refuse(Rejection.ORDER_UNKNOWN, command.order[:80])
+        refuse(Rejection.ORDER_UNKNOWN, command.order)
     for name in names:
         work.emit_unasked(
             e.OrderCancelled(command.account, command.pool, name, command.reason[:200])

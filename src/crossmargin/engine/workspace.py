@@ -39,6 +39,7 @@ COIN_DIGITS_MAX = 18
 HOLDERS_MAX = 1_000
 NAME_CHARS_MAX = 128
 ID_CHARS_MAX = 64
+WHERE_CHARS_MAX = 300  # of a refusal: an account, a pool and what separates them fit in
 
 
 class Refused(Exception):
@@ -51,8 +52,8 @@ class Refused(Exception):
 def refuse(
     reason: Rejection, where: str = "", asked: int | None = None, free: int | None = None
 ) -> NoReturn:
-    """Refuse the command being worked out."""
-    raise Refused(Rejected(reason, asked, free, where))
+    """Refuse the command being worked out; what it names is told, as much as names it."""
+    raise Refused(Rejected(reason, asked, free, where[:WHERE_CHARS_MAX]))
 
 
 class Workspace:
@@ -213,7 +214,8 @@ class Workspace:
         self, reason: Rejection, where: str = "", asked: int | None = None, free: int | None = None
     ) -> None:
         """Refuse the command where nothing that is tested earlier does: go on working it out."""
-        self.late = first_of(self.late, Rejected(reason, asked, free, where))
+        told = Rejected(reason, asked, free, where[:WHERE_CHARS_MAX])
+        self.late = first_of(self.late, told)
 
     def ask_margin(self, account: str, pool: str, strict: bool = False) -> None:
         """Have a user's pool judged at the end; strict: its buffer may not end below zero.

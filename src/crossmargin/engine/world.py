@@ -101,7 +101,7 @@ def adopt_rulebook(command: c.AdoptRulebook, book: Book, setting: Setting) -> e.
     try:
         rules = msgspec.msgpack.decode(command.rules, type=Rulebook)
     except (msgspec.MsgspecError, CrossmarginError, ValueError) as invalid:
-        refuse(Rejection.RULEBOOK_INVALID, str(invalid)[:200])
+        refuse(Rejection.RULEBOOK_INVALID, str(invalid))
     listing = book.head.listing
     if listing is not None and rules.numeraire != listing.numeraire:
         refuse(Rejection.RULEBOOK_INVALID, f"numeraire {rules.numeraire}")
@@ -120,7 +120,7 @@ def _check_classes(frame: MarketFrame, rules: Rulebook, reason: Rejection) -> No
     if NUMERAIRE_CLASS not in rules.classes:
         refuse(reason, f"no class {NUMERAIRE_CLASS}, which the numeraire is of")
     for stranger in unknown_classes(frame, set(rules.classes)):
-        refuse(reason, stranger.where[:200])
+        refuse(reason, stranger.where)
 
 
 def adopt_scenarios(command: c.AdoptScenarios, book: Book, setting: Setting) -> e.Event:
@@ -153,10 +153,10 @@ def accept_prices(command: c.AcceptPrices, book: Book, setting: Setting) -> e.Ev
     known = {str(row["factor"]) for row in listing.factors}
     for name in command.prints:
         if name not in known:
-            refuse(Rejection.FACTOR_UNKNOWN, name[:80])
+            refuse(Rejection.FACTOR_UNKNOWN, name)
     for name in command.marks:
         if name not in listing.terms:
-            refuse(Rejection.INSTRUMENT_UNKNOWN, name[:80])
+            refuse(Rejection.INSTRUMENT_UNKNOWN, name)
     if not command.prints and not command.marks:
         refuse(Rejection.PRICE_INVALID, "no prints")
     for name, told in command.prints.items():
@@ -215,7 +215,7 @@ def adopt_totals(command: c.AdoptVenueTotals, book: Book, setting: Setting) -> e
     """Adopt what the venue holds of each asset, numeraire (spec 3.6)."""
     for name, total in command.totals.items():
         if name not in setting.decimals:
-            refuse(Rejection.ASSET_UNKNOWN, name[:80])
+            refuse(Rejection.ASSET_UNKNOWN, name)
         if not total >= 0.0:
             refuse(Rejection.AMOUNT_NOT_POSITIVE, name)
         if not total < 1e18:
@@ -228,7 +228,7 @@ def advance_funding(command: c.AdvanceFunding, book: Book, setting: Setting) -> 
     name = command.instrument
     terms = setting.terms.get(name)
     if terms is None:
-        refuse(Rejection.INSTRUMENT_UNKNOWN, name[:80])
+        refuse(Rejection.INSTRUMENT_UNKNOWN, name)
     if terms.kind != "perpetual":
         refuse(Rejection.INSTRUMENT_KIND, name)
     at = price_of(command.price)
@@ -244,7 +244,7 @@ def advance_interest(command: c.AdvanceInterest, book: Book, setting: Setting) -
     """Raise an asset's interest index for the time since it was last raised."""
     asset = command.asset
     if asset not in setting.decimals:
-        refuse(Rejection.ASSET_UNKNOWN, asset[:80])
+        refuse(Rejection.ASSET_UNKNOWN, asset)
     terms = setting.rules.lending.get(asset) if setting.rules is not None else None
     if terms is None:
         refuse(Rejection.BORROW_NOT_OFFERED, asset)

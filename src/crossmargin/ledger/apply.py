@@ -139,7 +139,6 @@ def _prices(event: e.PricesAccepted, book: Book) -> None:
     head, stamp = book.head, event.stamped_ns
     head.prints.update({name: (level, stamp) for name, level in event.prints.items()})
     head.marks.update({name: (mark, stamp) for name, mark in event.marks.items()})
-    head.priced_ns = max(head.priced_ns, stamp)
     head.version += 1
 
 

@@ -23,8 +23,8 @@ from crossmargin.reference.ledger_book import (
     SHARED,
     Refused,
 )
-from crossmargin.reference.ledger_case import CONTRACT_DIGITS, Case, near_money
-from crossmargin.reference.ledger_margin import Allowance, Standing, sign
+from crossmargin.reference.ledger_case import CONTRACT_DIGITS, Case
+from crossmargin.reference.ledger_margin import NEAR, Allowance, Standing, sign
 from crossmargin.reference.ledger_money import owes, short_of_balance, value_of
 from crossmargin.reference.ledger_sums import unit_of, up
 from crossmargin.reference.ledger_trades import (
@@ -34,6 +34,9 @@ from crossmargin.reference.ledger_trades import (
     side_names,
     trade,
 )
+
+# A price is a product of a few floats.
+ULPS = Fraction(1, 10**14)
 
 
 @dataclass(frozen=True)
@@ -191,8 +194,10 @@ def draw(case: Case, command: Any) -> None:
     if exact is None or most is None:
         case.late.append((False, Refused("pool_unpriced")))
     else:
-        near = abs(worth - most) <= 2 + 1e-9 * standing.scale(bucket) * MONEY
-        truth = None if near else worth <= most
+        low, high = within(standing, bucket)
+        # Its price is a float too: an amount made to be worth just t may be a unit more or less.
+        least, most_worth = (up(exact * (1 + way * ULPS)) for way in (-1, 1))
+        truth = True if most_worth <= low else (False if least > high else None)
         case.late.append((truth, Refused("draw_too_large", worth, most)))
     short_of_balance(case, (name, SHARED), command.asset, command.amount)
     book.post(name, SHARED, command.asset, -command.amount)
@@ -211,6 +216,20 @@ def payable(standing: Standing, bucket: str) -> int | None:
     return max(0, math.floor(t * MONEY))
 
 
+def within(standing: Standing, bucket: str) -> tuple[int, int]:
+    """Between what floats may make of t (1.14): each of its terms is off by its own pool's size."""
+    room, row = standing.room(bucket), standing.rows[bucket]
+    if not room:
+        return 0, 0
+    found = []
+    for way in (-1, 1):
+        own = -standing.of(bucket).equity + way * NEAR * standing.scales[row]
+        shared = standing.of(SHARED).equity + way * NEAR * standing.scales[0]
+        t = min(own, room * (1 + way * 1e-15), max(0.0, shared))
+        found.append(max(0, math.floor(t * MONEY)))
+    return found[0], found[1]
+
+
 def _empty(case: Case, name: str, pool: str) -> None:
     """No position, no order, no positive balance, in what is margined with it either."""
     for held in case.merged(name, pool):
@@ -227,8 +246,8 @@ def _drawn_out(case: Case, account: str, pool: str) -> None:
     most = payable(standing, pool)
     if most is None:
         raise Refused("pool_unpriced")
-    near = near_money(most, 0) or most <= 1e-9 * standing.scale(pool) * MONEY
-    case.claim(None if near and most else most == 0, Refused("draw_first"))
+    low, high = within(standing, pool)
+    case.claim(False if low else (None if high else True), Refused("draw_first"))
 
 
 def fund_insurance(case: Case, command: Any) -> None:

@@ -64,6 +64,8 @@ class Allowance:
         """Is it at least what it was? None where it is too near to tell."""
         if before is None:
             return False
+        if self.value == before.value:
+            return True  # nothing that binds has changed: every path to it is the same
         return sign(self.value - before.value, max(self.scale, before.scale))
 
 
