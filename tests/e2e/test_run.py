@@ -348,6 +348,26 @@ def test_reading_waits_for_whoever_reads_the_answers(store: str, tmp_path: Path)
     assert len(answers) == len(lines)
 
 
+def test_batches_that_link_more_than_the_queue_holds_are_taken_one_lot_after_another(
+    store: str, tmp_path: Path
+) -> None:
+    # One group of lines links 512 x 40 commands: more than 16,384 may wait.
+    inner = [json.loads(line) for line in deposits(40)]
+    for one in inner:
+        del one["key"], one["issued_ns"]
+    stamp = json.loads(deposits(1)[0])["issued_ns"]
+    batches = [
+        {"type": "Batch", "key": f"b{n}", "issued_ns": stamp, "commands": inner} for n in range(600)
+    ]
+    feed = tmp_path / "commands.jsonl"
+    feed.write_text("".join(json.dumps(one) + "\n" for one in batches))
+    with started(store, "--feed", str(feed)) as process:
+        assert process.stdout is not None
+        answers = [json.loads(line) for line in process.stdout.read().splitlines()]
+        assert process.wait() == 0
+    assert [one["type"] for one in answers if one["type"] != "ready"] == ["accepted"] * 600
+
+
 def test_a_second_signal_does_not_wait_for_readers(store: str, tmp_path: Path) -> None:
     feed = tmp_path / "commands.jsonl"
     feed.write_bytes(b"".join(deposits(2_000)))

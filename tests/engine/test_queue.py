@@ -12,6 +12,7 @@ import pytest
 
 from crossmargin.base.errors import Overloaded, StoreFailed
 from crossmargin.engine import commands as c
+from crossmargin.engine import queue
 from crossmargin.engine.ports import Record
 from crossmargin.engine.queue import CommandQueue
 from crossmargin.engine.replies import Accepted, Rejection, Reply
@@ -105,6 +106,38 @@ def test_more_than_may_wait_is_refused_and_nothing_of_it_happens() -> None:
         wait([first, second, third], SOON_S)
         assert made.submit([pay("f")]).result(SOON_S)
         assert again.balance("ann", "USD") == 5
+
+
+def test_a_batch_counts_as_the_commands_it_links() -> None:
+    linked = c.Batch(key="b", issued_ns=T0, commands=tuple(
+        c.Deposit(account="ann", asset="USD", amount=1) for _ in range(3)
+    ))  # fmt: skip
+    with running(waiting_max=4) as (made, store, _):
+        first = blocked(made, store)
+        second = made.submit([pay("a")])
+        with pytest.raises(Overloaded, match=r"holds 2 commands .* send again later"):
+            made.submit([linked])
+        with pytest.raises(Overloaded, match=r"was sent 6 commands .* send fewer at once"):
+            made.submit([linked, linked])
+        store.gate.set()
+        wait([first, second], SOON_S)
+        assert made.submit([linked]).result(SOON_S)
+
+
+def test_what_waits_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "WAITING_BYTES_MAX", 1_000)
+    told = c.Deposit(key="x", issued_ns=T0, account="ann", asset="USD", amount=1,
+                     reference="r" * 600)  # fmt: skip
+    with running() as (made, store, _):
+        first = blocked(made, store)
+        second = made.submit([told])
+        with pytest.raises(Overloaded, match="send again later"):
+            made.submit([told])
+        with pytest.raises(Overloaded, match="send fewer at once"):
+            made.submit([told, told])
+        store.gate.set()
+        wait([first, second], SOON_S)
+        assert made.submit([told]).result(SOON_S)
 
 
 def test_stopping_answers_what_was_taken_and_takes_no_more() -> None:

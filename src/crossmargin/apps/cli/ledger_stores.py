@@ -66,7 +66,7 @@ def reading(where: str) -> Iterator[Store]:
 @contextmanager
 def writing(where: str, at: str | None, quiet: bool) -> Iterator[Engine]:
     """Open the engine of a store; its clock is the wall's, or stands at a stated moment."""
-    from crossmargin.adapters.clocks import wall_clock
+    from crossmargin.adapters.clocks import WallClock
     from crossmargin.adapters.store import open_store
     from crossmargin.engine.runtime import Engine
 
@@ -74,7 +74,7 @@ def writing(where: str, at: str | None, quiet: bool) -> Iterator[Engine]:
     store = open_store(where, writer=True)
     try:
         with searching("replaying", quiet) as watch:
-            engine = Engine.open(store, wall_clock if stated is None else lambda: stated, watch)
+            engine = Engine.open(store, WallClock() if stated is None else lambda: stated, watch)
         yield engine
         keep_state(engine)
     finally:

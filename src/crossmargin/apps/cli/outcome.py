@@ -25,6 +25,7 @@ class Exit(IntEnum):
     FOUND = 1  # answered, and what --fail-on, lint or diff looks for is there
     BAD_INPUT = 2  # a book, market, rulebook or option that cannot be understood; no answer
     UNPRICED = 3  # answered, but some pools are UNPRICED or were set aside
+    UNANSWERED = 4  # run: the store or the clock failed, or not all that was taken was answered
     BUG = 70  # crossmargin's own mistake
     INTERRUPTED = 130  # Ctrl-C
 

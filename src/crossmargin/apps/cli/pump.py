@@ -20,13 +20,15 @@ import msgspec
 from crossmargin.adapters.feeds import Feed, Line
 from crossmargin.adapters.wire import command_from_json, reply_to_json
 from crossmargin.base.errors import InputInvalid
-from crossmargin.engine.commands import AnyCommand
+from crossmargin.engine.commands import AnyCommand, Batch
 from crossmargin.engine.queue import CommandQueue
 from crossmargin.engine.replies import Accepted, Reply
 
-# Lines and bytes taken and not answered yet: beyond either, reading waits.
+# Lines and bytes taken and not answered yet: beyond either, reading waits. A batch counts as many
+# lines as it links commands. Both stay below what the queue holds, so it never refuses a lot.
 LINES_MAX = 8_192
 BYTES_MAX = 64 * 1024 * 1024
+LOT_BYTES_MAX = BYTES_MAX // 4
 
 Write = Callable[[bytes], None]
 
@@ -36,6 +38,7 @@ class _Lot(NamedTuple):
 
     slots: list[bytes | None]
     commands: list[AnyCommand]
+    weight: int
     n_bytes: int
     answer: Future[list[Reply]]
 
@@ -64,7 +67,7 @@ class Pump:
         try:
             for lines in self.feed:
                 for lot in self._lots_of(lines):
-                    self._room.enter(len(lot.slots), lot.n_bytes)
+                    self._room.enter(lot.weight, lot.n_bytes)
                     self._ask(lot)
         finally:
             self.commands.stop()
@@ -72,20 +75,26 @@ class Pump:
             answering.join()
 
     def _lots_of(self, lines: Sequence[Line]) -> Iterator[_Lot]:
-        """Yield lines as lots of no more than one group."""
+        """Yield lines as lots of about one group: full ones, and what is left."""
         size = min(self.commands.group_max, LINES_MAX)
-        for start in range(0, len(lines), size):
-            lot = _Lot([], [], sum(line.n_bytes for line in lines[start : start + size]), Future())
-            for line in lines[start : start + size]:
-                if not line.n_bytes or line.text.isspace():
-                    continue
-                try:
-                    lot.commands.append(_command(line, self.feed.line_max))
-                    lot.slots.append(None)
-                except InputInvalid as invalid:
-                    lot.slots.append(_invalid(line, invalid))
-            if lot.slots:
+        lot = _Lot([], [], 0, 0, Future())
+        for line in lines:
+            if not line.n_bytes or line.text.isspace():
+                continue
+            weight = 1
+            try:
+                command = _command(line, self.feed.line_max)
+                weight = len(command.commands) if isinstance(command, Batch) else 1
+                lot.commands.append(command)
+                lot.slots.append(None)
+            except InputInvalid as invalid:
+                lot.slots.append(_invalid(line, invalid))
+            lot = lot._replace(weight=lot.weight + weight, n_bytes=lot.n_bytes + line.n_bytes)
+            if lot.weight >= size or lot.n_bytes >= LOT_BYTES_MAX:
                 yield lot
+                lot = _Lot([], [], 0, 0, Future())
+        if lot.slots:
+            yield lot
 
     def _ask(self, lot: _Lot) -> None:
         answer = lot.answer
@@ -108,7 +117,7 @@ class Pump:
                 self._write(told)
             if self.lost is not None:
                 self.counts["undelivered"] += len(told)
-            self._room.leave(len(lot.slots), lot.n_bytes)
+            self._room.leave(lot.weight, lot.n_bytes)
 
     def _write(self, told: list[bytes]) -> None:
         try:

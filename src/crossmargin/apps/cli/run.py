@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from crossmargin.apps.cli.keeping import KeepingEngine
     from crossmargin.apps.cli.pump import Pump
 
-# The store could not be opened, or not everything that was taken was answered.
-UNANSWERED = 4
 # What becomes of lines, in the summary's order; blank ones are not counted.
 COUNTED = ("lines", "accepted", "repeated", "rejected", "invalid", "unknown", "undelivered")
 
@@ -75,21 +73,22 @@ def run_engine(
             engine.close()
     except LedgerError as refused:
         _complain(str(refused))
-        return UNANSWERED
+        return Exit.UNANSWERED
     finally:
         lines.close()
 
 
 def _opened(where: str, snapshot_every: int, quiet: bool) -> KeepingEngine:
     """Return the engine of a store, warm, with everything loaded out of the collector's sight."""
-    from crossmargin.adapters.clocks import wall_clock
+    from crossmargin.adapters.clocks import WallClock
     from crossmargin.adapters.store import open_store
     from crossmargin.apps.cli.keeping import KeepingEngine, warm
+    from crossmargin.engine.runtime import quiet_collector
 
     store = open_store(where, writer=True)
     try:
         with searching("replaying", quiet) as watch:
-            engine = KeepingEngine.open(store, wall_clock, watch)
+            engine = KeepingEngine.open(store, WallClock(), watch)
         assert isinstance(engine, KeepingEngine)
         engine.keep(snapshot_every, _complain)
         with working("warming up", quiet, compiles=True):
@@ -97,8 +96,7 @@ def _opened(where: str, snapshot_every: int, quiet: bool) -> KeepingEngine:
     except BaseException:
         store.close()
         raise
-    gc.collect()
-    gc.freeze()
+    quiet_collector()
     return engine
 
 
@@ -126,7 +124,7 @@ def _run(engine: KeepingEngine, feed: Feed, group: int, json: bool) -> int:
     _close(pump, _line("closed", summary), json)
     if pump.failed is not None and not isinstance(pump.failed, LedgerError):
         raise pump.failed
-    return UNANSWERED if pump.failed or pump.lost else Exit.OK
+    return Exit.UNANSWERED if pump.failed or pump.lost else Exit.OK
 
 
 def _close(pump: Pump, summary: bytes, json: bool) -> None:
