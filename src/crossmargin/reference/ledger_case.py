@@ -184,14 +184,13 @@ class Case:
 
     def holders(self, listed: Sequence[Any]) -> list[tuple[str, str]]:
         """Pools a venue's command names; each once."""
-        found: list[tuple[str, str]] = []
         if not 1 <= len(listed) <= HOLDERS_MAX:
             raise Refused("too_many", len(listed), HOLDERS_MAX)
-        for account, pool in listed:
+        found = [(account, pool) for account, pool in listed]
+        for account, pool in found:
             self.pool(account, pool, "venue")
-            if (account, pool) in found:
-                raise Refused("same_pool")
-            found.append((account, pool))
+        if any(where in found[:place] for place, where in enumerate(found)):
+            raise Refused("same_pool")
         return found
 
     def asset(self, name: str) -> str:
