@@ -32,7 +32,7 @@ ROOMS = (
     "engine", "simulation", "rulebooks", "adapters/store",
 )  # fmt: skip
 # Seeds between two lines of the log.
-BLOCK = 100
+BLOCK = 500
 
 
 @dataclass
