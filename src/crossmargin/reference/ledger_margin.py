@@ -107,6 +107,8 @@ class Standing:
         quiet = not result.owes and all(o.reduce_only for o in self.pools[row].orders)
         scale = self.scale(pool)
         if row == 0:
+            # What its buckets want is a difference of their own sums, however little it holds.
+            scale = max(self.scales)
             wanted = math.fsum(self._wanted(i) for i in range(1, len(self.results)))
             return Allowance(own - wanted, own - wanted, scale, quiet and wanted == 0.0)
         return _within(own, self._cover(row, "im"), scale, quiet)
