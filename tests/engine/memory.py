@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 
 from crossmargin.base.errors import StoreFailed
@@ -9,6 +10,7 @@ from crossmargin.engine.ports import Record, SnapshotHead
 
 GENESIS = bytes(32)
 BATCH = 100
+SOON_S = 20.0  # far more than any wait of a test takes
 
 
 class HandClock:
@@ -68,3 +70,19 @@ class MemoryStore:
 
     def close(self) -> None:
         self.closed = True
+
+
+class Held(MemoryStore):
+    """A store that lets nothing pass until its gate is open, and tells that somebody waits."""
+
+    def __init__(self, records: Sequence[Record] = ()) -> None:
+        super().__init__(records)
+        self.gate, self.waited = threading.Event(), threading.Event()
+        self.sizes: list[int] = []
+        self.gate.set()
+
+    def append(self, records: Sequence[Record]) -> None:
+        self.waited.set()
+        assert self.gate.wait(SOON_S)
+        self.sizes.append(len(records))
+        super().append(records)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import Any
@@ -13,30 +13,11 @@ import pytest
 from crossmargin.base.errors import Overloaded, StoreFailed
 from crossmargin.engine import commands as c
 from crossmargin.engine import queue
-from crossmargin.engine.ports import Record
 from crossmargin.engine.queue import CommandQueue
 from crossmargin.engine.replies import Accepted, Rejection, Reply
-from engine.memory import MemoryStore
+from engine.memory import SOON_S, Held, MemoryStore
 from engine.small import T0, Venue, account, venue
 from engine.tally import assert_sound
-
-SOON_S = 20.0  # far more than any of this takes
-
-
-class Held(MemoryStore):
-    """A store that lets nothing pass until its gate is open, and tells that somebody waits."""
-
-    def __init__(self, records: Sequence[Record] = ()) -> None:
-        super().__init__(records)
-        self.gate, self.waited = threading.Event(), threading.Event()
-        self.sizes: list[int] = []
-        self.gate.set()
-
-    def append(self, records: Sequence[Record]) -> None:
-        self.waited.set()
-        assert self.gate.wait(SOON_S)
-        self.sizes.append(len(records))
-        super().append(records)
 
 
 def pay(key: str, amount: int = 1) -> c.Deposit:
@@ -122,6 +103,36 @@ def test_a_batch_counts_as_the_commands_it_links() -> None:
         store.gate.set()
         wait([first, second], SOON_S)
         assert made.submit([linked]).result(SOON_S)
+
+
+def linking(n: int, key: str = "b") -> c.Batch:
+    one = c.Deposit(account="ann", asset="USD", amount=1)
+    return c.Batch(key=key, issued_ns=T0, commands=(one,) * n)
+
+
+def test_a_batch_that_cannot_happen_is_answered_and_not_overload() -> None:
+    # 257 is more than may be linked: refused as it stands, so it takes no more room than 256.
+    with running(waiting_max=256) as (made, _, _):
+        [reply] = made.submit([linking(10_000)]).result(SOON_S)
+        assert getattr(reply, "reason", None) == Rejection.BATCH_INVALID
+
+
+def test_batches_that_link_nothing_fill_the_queue_too() -> None:
+    with running(waiting_max=4) as (made, store, _):
+        blocked(made, store)
+        made.submit([linking(0, f"b{n}") for n in range(3)])
+        with pytest.raises(Overloaded, match="holds 4 commands"):
+            made.submit([linking(0)])
+
+
+def test_who_hears_an_answer_finds_its_room_free() -> None:
+    with running(waiting_max=1) as (made, store, _):
+        first, again = blocked(made, store), []
+        first.add_done_callback(lambda _: again.append(made.submit([pay("second")])))
+        store.gate.set()
+        first.result(SOON_S)
+        made.stop()
+        assert [reply for future in again for reply in future.result(SOON_S)]
 
 
 def test_what_waits_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ import msgspec
 
 from crossmargin.base.errors import Overloaded
 from crossmargin.engine.commands import AnyCommand, Batch, understood
+from crossmargin.engine.decide import BATCH_MAX
 from crossmargin.engine.replies import Reply
 from crossmargin.engine.runtime import Engine
 
@@ -62,7 +63,7 @@ class CommandQueue:
         """
         # Here, in the caller's thread: others' commands share a group with these.
         commands = [understood(command) for command in commands]
-        weight = sum(map(_linked, commands))
+        weight = sum(map(weight_of, commands))
         asked = _Asked(commands, Future(), weight, sum(len(_text(one)) for one in commands))
         with self._lock:
             if self._failed is not None:
@@ -128,24 +129,31 @@ class CommandQueue:
         # Who gave up waiting is not looked at; from here on nobody can give up any more.
         group = [asked for asked in group if asked.answer.set_running_or_notify_cancel()]
         commands = [command for asked in group for command in asked.commands]
+        replies: list[Reply] = []
         try:
             if self._failed is not None:
                 raise self._failed
             replies = self.engine.submit(commands)
         except BaseException as failure:
             self._failed = failure
-            for asked in group:
-                asked.answer.set_exception(failure)
-        else:
-            start = 0
-            for asked in group:
-                asked.answer.set_result(replies[start : start + len(asked.commands)])
-                start += len(asked.commands)
+        # Before anybody is told: who hears an answer finds its room free.
         with self._lock:
             self._waiting -= n_taken
             self._bytes -= n_bytes
+        start = 0
+        for asked in group:
+            if self._failed is not None:
+                asked.answer.set_exception(self._failed)
+                continue
+            asked.answer.set_result(replies[start : start + len(asked.commands)])
+            start += len(asked.commands)
 
 
-def _linked(command: AnyCommand) -> int:
-    """Return how many commands one is: those of a batch are worked out one by one."""
-    return len(command.commands) if isinstance(command, Batch) else 1
+def weight_of(command: AnyCommand) -> int:
+    """Return how many commands one is: those of a batch are worked out one by one.
+
+    A batch that links none, or too many, is refused as it stands: it is one, or no more than most.
+    """
+    if not isinstance(command, Batch):
+        return 1
+    return min(max(len(command.commands), 1), BATCH_MAX)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crossmargin.adapters.feeds import Line
-    from crossmargin.api import BookTables, InputInvalid
+    from crossmargin.api import BookTables
     from crossmargin.engine.commands import AnyCommand
     from crossmargin.engine.runtime import Engine
 
@@ -169,7 +169,8 @@ def submit(
 
 def _answered(engine: Engine, lines: Sequence[Line]) -> list[tuple[str, bytes]]:
     """Return (kind, reply) of each line that is not blank; what was accepted is durable."""
-    from crossmargin.adapters.wire import command_from_json, reply_to_json
+    from crossmargin.adapters.wire import reply_to_json
+    from crossmargin.apps.cli.pump import command_of, invalid_line
     from crossmargin.base.errors import InputInvalid
     from crossmargin.engine.replies import Accepted
 
@@ -178,11 +179,10 @@ def _answered(engine: Engine, lines: Sequence[Line]) -> list[tuple[str, bytes]]:
     for line in lines:
         if not line.n_bytes or line.text.isspace():
             continue
-        where = f"line {line.number}"
         try:
-            command = _stamped(command_from_json(_whole(line), where), line.number, engine)
+            command = _stamped(command_of(line), line.number, engine)
         except InputInvalid as invalid:
-            answers.append(("invalid", _invalid(invalid)))
+            answers.append(("invalid", invalid_line(line, invalid)))
         else:
             sent.append((len(answers), command))
             answers.append(("", b""))
@@ -191,19 +191,6 @@ def _answered(engine: Engine, lines: Sequence[Line]) -> list[tuple[str, bytes]]:
         kind = "accepted" if isinstance(reply, Accepted) else "rejected"
         answers[place] = (kind, reply_to_json(reply, command.key))
     return answers
-
-
-def _whole(line: Line) -> bytes:
-    """Return a line that was kept whole, or refuse it: the feed keeps nothing of a longer one."""
-    from crossmargin.adapters.wire import COMMAND_BYTES_MAX
-    from crossmargin.base.errors import InputInvalid
-
-    if line.n_bytes > COMMAND_BYTES_MAX:
-        raise InputInvalid(
-            f"line {line.number}", f"{line.n_bytes} bytes", f"have at most {COMMAND_BYTES_MAX}",
-            "split the command",
-        )  # fmt: skip
-    return line.text
 
 
 def _stamped(command: AnyCommand, number: int, engine: Engine) -> AnyCommand:
@@ -216,12 +203,3 @@ def _stamped(command: AnyCommand, number: int, engine: Engine) -> AnyCommand:
         key=command.key or f"submit-{engine.seq}-{number}-{now_ns:x}",
         issued_ns=command.issued_ns or now_ns,
     )
-
-
-def _invalid(invalid: InputInvalid) -> bytes:
-    import msgspec
-
-    return msgspec.json.encode({
-        "type": "invalid", "where": invalid.where, "found": str(invalid.found),
-        "allowed": invalid.allowed, "remedy": invalid.remedy,
-    })  # fmt: skip

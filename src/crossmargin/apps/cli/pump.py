@@ -18,14 +18,16 @@ from typing import NamedTuple
 import msgspec
 
 from crossmargin.adapters.feeds import Feed, Line
-from crossmargin.adapters.wire import command_from_json, reply_to_json
-from crossmargin.base.errors import InputInvalid
-from crossmargin.engine.commands import AnyCommand, Batch
-from crossmargin.engine.queue import CommandQueue
+from crossmargin.adapters.wire import COMMAND_BYTES_MAX, command_from_json, reply_to_json
+from crossmargin.base.errors import InputInvalid, Overloaded
+from crossmargin.engine.commands import AnyCommand
+from crossmargin.engine.decide import BATCH_MAX
+from crossmargin.engine.queue import CommandQueue, weight_of
 from crossmargin.engine.replies import Accepted, Reply
 
 # Lines and bytes taken and not answered yet: beyond either, reading waits. A batch counts as many
-# lines as it links commands. Both stay below what the queue holds, so it never refuses a lot.
+# lines as it links commands. What the queue has no room for waits until it is empty; it has room
+# for any lot then, because a lot holds few lines and bytes.
 LINES_MAX = 8_192
 BYTES_MAX = 64 * 1024 * 1024
 LOT_BYTES_MAX = BYTES_MAX // 4
@@ -75,20 +77,20 @@ class Pump:
             answering.join()
 
     def _lots_of(self, lines: Sequence[Line]) -> Iterator[_Lot]:
-        """Yield lines as lots of about one group: full ones, and what is left."""
-        size = min(self.commands.group_max, LINES_MAX)
+        """Yield lines as lots of about one group, none above what the queue holds."""
+        size = min(self.commands.group_max, LINES_MAX - BATCH_MAX)
         lot = _Lot([], [], 0, 0, Future())
         for line in lines:
             if not line.n_bytes or line.text.isspace():
                 continue
             weight = 1
             try:
-                command = _command(line, self.feed.line_max)
-                weight = len(command.commands) if isinstance(command, Batch) else 1
+                command = command_of(line)
+                weight = weight_of(command)
                 lot.commands.append(command)
                 lot.slots.append(None)
             except InputInvalid as invalid:
-                lot.slots.append(_invalid(line, invalid))
+                lot.slots.append(invalid_line(line, invalid))
             lot = lot._replace(weight=lot.weight + weight, n_bytes=lot.n_bytes + line.n_bytes)
             if lot.weight >= size or lot.n_bytes >= LOT_BYTES_MAX:
                 yield lot
@@ -102,11 +104,19 @@ class Pump:
             answer.set_result([])
         else:
             try:
-                answer = self.commands.submit(lot.commands)
+                answer = self._submitted(lot)
             except BaseException as refused:
                 # The engine has stopped: these were taken, so they are answered as unknown.
                 answer.set_exception(refused)
         self._lots.put(lot._replace(answer=answer))
+
+    def _submitted(self, lot: _Lot) -> Future[list[Reply]]:
+        try:
+            return self.commands.submit(lot.commands)
+        except Overloaded:
+            # The queue counts commands written out in full, which may be more than was sent.
+            self._room.wait_alone(lot.weight)
+            return self.commands.submit(lot.commands)
 
     # --- in the thread that answers ---------------------------------------------------------------
 
@@ -170,6 +180,11 @@ class _Room:
             self._lines += lines
             self._bytes += n_bytes
 
+    def wait_alone(self, lines: int) -> None:
+        """Wait until nothing is under way but one lot of so many lines."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._lines == lines)
+
     def leave(self, lines: int, n_bytes: int) -> None:
         """Give room back."""
         with self._changed:
@@ -182,16 +197,17 @@ class _Keyed(msgspec.Struct):
     key: str = ""
 
 
-def _command(line: Line, line_max: int) -> AnyCommand:
+def command_of(line: Line) -> AnyCommand:
+    """Return the command of a line; InputInvalid where it is none, or longer than one may be."""
     where = f"line {line.number}"
-    if line.n_bytes > line_max:
-        raise InputInvalid(
-            where, f"{line.n_bytes} bytes", f"have at most {line_max}", "split the command"
-        )
+    if line.n_bytes > COMMAND_BYTES_MAX:
+        found, allowed = f"{line.n_bytes} bytes", f"have at most {COMMAND_BYTES_MAX}"
+        raise InputInvalid(where, found, allowed, "split the command")
     return command_from_json(line.text, where)
 
 
-def _invalid(line: Line, invalid: InputInvalid) -> bytes:
+def invalid_line(line: Line, invalid: InputInvalid) -> bytes:
+    """Return the answer to a line that is no command, with its key where one can be read."""
     try:
         key = msgspec.json.decode(line.text, type=_Keyed).key
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
