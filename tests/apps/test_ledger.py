@@ -403,7 +403,7 @@ def test_each_line_is_answered_by_one_in_its_order(
     lines = tmp_path / "lines.jsonl"
     lines.write_text(
         json.dumps(deposit("alice", "USDC", 1) | {"key": "a"}) + "\n\n  \n"
-        '{"type":"Deposit","account":"alice"}\n'
+        '{"type":"Deposit","account":"alice","key":"bad"}\n'
         "not json\n"
         + json.dumps(deposit("nobody", "USDC", 1) | {"key": "b"})
         + "\n"
@@ -416,7 +416,7 @@ def test_each_line_is_answered_by_one_in_its_order(
     assert code == Exit.BAD_INPUT
     assert [(x["type"], x.get("key"), x.get("where")) for x in answers] == [
         ("accepted", "a", None),
-        ("invalid", None, "line 4"),
+        ("invalid", "bad", "line 4"),
         ("invalid", None, "line 5"),
         ("rejected", "b", "nobody"),
         ("accepted", "c", None),
@@ -534,6 +534,7 @@ HELD = {
         {"positions": [{"instrument": "BTC-PERP", "quantity": "1", "entry_price": "60001"}]},
         {"orders": [{"instrument": "BTC-PERP", "quantity": "0.1", "limit_price": "59001"}]},
         {"pools": [HELD["pools"][0] | {"drawn": "1"}]},
+        {"pools": [HELD["pools"][0] | {"last_draw": "1"}]},
         {"pools": [HELD["pools"][0] | {"draw_limit": "6"}]},
     ],
     ids=lambda other: next(iter(other)),
@@ -554,6 +555,20 @@ def test_one_wrong_row_keeps_the_whole_book_out(ledger: Path, say: Say, tmp_path
     code, answer, beside = say("import", ledger, "--book", book, "--at", DAYS[2])
     assert (code, answer) == (Exit.BAD_INPUT, None)
     assert "2 findings" in beside
+    assert say("verify", ledger)[1] == before
+
+
+def test_an_entry_price_that_no_ledger_has_keeps_the_book_out(
+    ledger: Path, say: Say, tmp_path: Path
+) -> None:
+    # 10^-19: a position at it would have cost nothing.
+    low = HELD["positions"][0] | {"entry_price": "0.0000000000000000001"}
+    book = book_of(tmp_path / "b.json", DAVE, HELD | {"positions": [low]})
+    _, before, _ = say("verify", ledger)
+    code, answer, beside = say("import", ledger, "--book", book, "--at", DAYS[2])
+    assert (code, answer) == (Exit.BAD_INPUT, None)
+    assert "frank: BTC-PERP: entry_price" in beside
+    assert "must lie in [10^-18, 10^15)" in beside
     assert say("verify", ledger)[1] == before
 
 

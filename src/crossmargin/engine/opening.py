@@ -17,6 +17,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 import numpy as np
 import polars as pl
 
+from crossmargin.base.errors import InputInvalid
 from crossmargin.base.fixed import parse_amount, scale_down, scale_up
 from crossmargin.domain.accounts import SHARED
 from crossmargin.domain.book import CONTRACT_DECIMALS, MONEY_DECIMALS, Mark, OrderState, Print
@@ -140,18 +141,21 @@ class _Holdings:
                 balances[item] = int(str(amount)) if amount is not None else units
             else:
                 contracts = _exact(row.get("quantity"), CONTRACT_DECIMALS)
-                positions[item] = (contracts, self._cost(item, contracts, row.get("entry_price")))
+                positions[item] = (contracts, self._cost(row, item, contracts))
         return (
             {asset: amount for asset, amount in balances.items() if amount},
             {name: held for name, held in positions.items() if held[0]},
         )
 
-    def _cost(self, item: str, contracts: int, entry: object) -> int:
+    def _cost(self, row: Row, item: str, contracts: int) -> int:
         """Return minus what the contracts were worth at entry, rounded down: for the venue."""
-        terms = self.terms[item]
-        at = None if entry is None else exactly.price(format(Decimal(str(entry)), "f")[:40])
-        if terms.pays_premium or at is None or not contracts:
+        terms, entry = self.terms[item], row.get("entry_price")
+        if terms.pays_premium or entry is None or not contracts:
             return 0
+        at = exactly.price(format(Decimal(str(entry)), "f")[: exactly.PRICE_CHARS_MAX])
+        if at is None:
+            where = f"{row['account']}: {item}: entry_price"
+            raise InputInvalid(where, entry, "lie in [10^-18, 10^15)", "give the average entry")
         num, den = exactly.worth(terms, abs(contracts), at, self.decimals[terms.settle])
         owes = (contracts > 0) != (terms.payoff == "inverse")
         return -scale_up(num, 1, den) if owes else scale_down(num, 1, den)
