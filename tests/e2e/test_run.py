@@ -403,3 +403,38 @@ def test_without_a_reader_no_more_is_taken_and_what_was_is_kept(store: str) -> N
     assert f"{summary['undelivered']} replies were not delivered, ask by their keys" in said
     assert summary["undelivered"] == summary["lines"] > 0
     assert last(store) == before + summary["accepted"]
+
+
+def test_a_clock_that_is_set_far_ahead_ends_it_and_the_store_goes_on_from_before(
+    store: str, tmp_path: Path
+) -> None:
+    # The machine's clock is ten years ahead while the file is there.
+    ahead = tmp_path / "ahead"
+    program = f"""
+import os, sys, time
+right, years = time.time_ns, 10 * 365 * 86_400 * 10**9
+time.time_ns = lambda: right() + years * os.path.exists({str(ahead)!r})
+sys.argv = ["crossmargin", "run", "--store", {store!r}]
+from crossmargin.apps.cli import main
+main()
+"""
+    first, second, third = deposits(3)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", program], bufsize=0, **pipes) as process:  # type: ignore[call-overload]
+        process.stdout.readline()
+        process.stdin.write(first)
+        assert json.loads(process.stdout.readline())["type"] == "accepted"
+        before = last(store)
+        ahead.touch()
+        process.stdin.write(second)
+        out, err = process.communicate()
+    said = err.decode().splitlines()
+    assert process.returncode == UNANSWERED
+    assert json.loads(out) == {"type": "unknown", "key": "d-1"}
+    [why] = [line for line in said if line.startswith("error: ")]
+    assert why.startswith("error: clock: the time of this machine ran ")
+    assert "(1 commands are not answered" in why
+    assert closing(err.decode())["unknown"] == 1
+    assert last(store) == before
+    code, lines, _ = talk(store, second + third)
+    assert (code, [line["type"] for line in lines[1:]]) == (0, ["accepted"] * 2)
