@@ -165,6 +165,16 @@ def test_what_is_free_is_not_known_while_a_price_is_bad_and_changes_nothing() ->
     assert made.engine.state_hash() == before
 
 
+def test_what_a_mirror_has_free_knows_of_no_accruals() -> None:
+    made = venue()
+    made.do(account("mir", mirror=True))
+    made.do(c.Observe(account="mir", source="elsewhere", balances={"USD": 1_000 * USD},
+                      positions={"ETH-PERP": (2 * CT, -400_000)}))  # fmt: skip
+    made.do(c.AdvanceFunding(instrument="ETH-PERP", rate="0.01", price="2000"))
+    # 0.125 x 4,000 are needed of 1,000; its own venue charges it, so the 40 due here are not.
+    assert quote(made, "mir", "USD") == 500 * USD
+
+
 def test_a_pool_that_is_short_quotes_nothing_and_nothing_leaves() -> None:
     made = failing()
     assert quote(made, "liq", "USD") == 0

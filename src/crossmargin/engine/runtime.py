@@ -104,9 +104,9 @@ class Engine:
     def free_of(self, account: str, pool: str, asset: str) -> int | None:
         """Return how many units of an asset margin lets leave a pool now; None: not known.
 
-        A search over copies of the account, 20 ms for a small one: for those who ask beside the
-        writer. A deed of that amount is accepted if the venue has the cash. Raises InputInvalid
-        for a name that is not known.
+        A search over copies of the account, for those who ask beside the writer: 3 ms for a small
+        one, 0.1 s for 64 pools with 1,000 orders. A deed of that amount is accepted if the venue
+        has the cash. Raises InputInvalid for a name that is not known.
         """
         self._check_running()
         found, listing = self.book.find(account), self.book.head.listing

@@ -123,13 +123,9 @@ class Workspace:
         """Return a pool that is known to exist and what merges with it (1.1), by name."""
         found = self.book.find(account)
         assert found is not None
-        own = found.pools[pool]
-        if pool != SHARED and own.draw_limit is not None:
-            return [(pool, own)]
-        return [
-            (name, part) for name, part in found.pools.items()
-            if name == SHARED or part.draw_limit is None
-        ]  # fmt: skip
+        if found.pools[pool].draw_limit is not None:
+            return [(pool, found.pools[pool])]
+        return [(name, part) for name, part in found.pools.items() if part.draw_limit is None]
 
     def decimals(self, asset: str) -> int:
         """Return an asset's decimals, or refuse its name."""
