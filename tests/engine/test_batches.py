@@ -41,6 +41,25 @@ def test_nothing_due_is_refused_wherever_in_a_batch_it_stands(idle: Any, first: 
     assert made.refused(c.Batch(commands=commands)).reason == Rejection.NOTHING_DUE
 
 
+def test_a_merged_bucket_opened_in_a_batch_stands_where_its_shared_pool_stood() -> None:
+    # 1,000 dollars against 10 ETH-PERP: 0.125 x 20,000 = 2,500, short by 1,500. Two sold in the
+    # new bucket leave 8 of them, short by 1,000: less than before.
+    made = venue()
+    made.do(
+        account("ann"), holding("ann", {"USD": 1_000 * USD}, {"ETH-PERP": (10 * CT, -2_000_000)})
+    )
+    opens = c.OpenPool(account="ann", pool=bucket("m", None))
+    more = trade("ETH-PERP", CT, "2000", Side("ann", "m"))
+    found = made.refused(c.Batch(commands=(opens, more)))
+    # The eleventh takes 0.125 x 2,000 off a buffer of -1,500.
+    assert (found.reason, found.asked, found.free, found.where) == (
+        Rejection.MARGIN_SHORT, 250 * MONEY, -1_500 * MONEY, "ann/shared",
+    )  # fmt: skip
+    less = trade("ETH-PERP", 2 * CT, "2000", "@outside", Side("ann", "m"))
+    made.do(c.Batch(commands=(opens, less)))
+    assert made.book.find("ann").pools["m"].positions["ETH-PERP"].contracts == -2 * CT
+
+
 def test_a_batch_short_in_many_pools_tells_of_the_first() -> None:
     made = short_in(8)
     reply = made.refused(c.Batch(commands=tuple(

@@ -608,6 +608,11 @@ def test_a_command_is_refused_for_its_reason_with_its_facts(
     assert len(found.where) <= 300
 
 
+def test_a_refusal_repeats_no_more_of_a_name_than_any_name_has() -> None:
+    found = ARRANGED["calm"]().refused(c.Deposit(account="x" * 10_000, asset="USD", amount=1))
+    assert (found.reason, found.where) == (Rejection.ACCOUNT_UNKNOWN, "x" * 300)
+
+
 def test_every_reason_has_a_row() -> None:
     assert set(Rejection) - {Rejection[row[3]] for row in ROWS} == {Rejection.KEY_REUSED}
 

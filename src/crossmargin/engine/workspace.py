@@ -210,8 +210,7 @@ class Workspace:
         self, reason: Rejection, where: str = "", asked: int | None = None, free: int | None = None
     ) -> None:
         """Refuse the command where nothing that is tested earlier does: go on working it out."""
-        told = Rejected(reason, asked, free, where[:WHERE_CHARS_MAX])
-        self.late = first_of(self.late, told)
+        self.late = first_of(self.late, Rejected(reason, asked, free, where))
 
     def ask_margin(self, account: str, pool: str, strict: bool = False) -> None:
         """Have a user's pool judged at the end; strict: its buffer may not end below zero.
