@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crossmargin.engine import commands as c
@@ -202,6 +202,7 @@ def test_charging_what_is_due_changes_nothing_margin_sees(seed: int) -> None:
 
 @settings(max_examples=60 * SHARE)
 @given(SEEDS)
+@example(22)  # the search alone says a unit more of ETH than a deed may take
 def test_what_the_quote_accepts_the_deed_accepts_and_more_it_does_not(seed: int) -> None:
     """L17: `free_of` is the most that leaves."""
     made = lived(seed)
