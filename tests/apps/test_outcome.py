@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -26,6 +28,13 @@ from crossmargin.base.errors import InputInvalid
 def test_json_writes_infinities_as_words_and_nan_as_null(value: object, want: object) -> None:
     assert jsonable(value) == want
     assert json.loads(to_json(value)) == want
+
+
+def test_an_end_keeps_its_code_where_nothing_can_be_said() -> None:
+    program = [sys.executable, "-m", "crossmargin.apps.cli", "explain", "nobody"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(program, stdout=subprocess.DEVNULL, stderr=full)
+    assert done.returncode == Exit.BAD_INPUT
 
 
 def refuse() -> int:

@@ -274,7 +274,8 @@ def test_a_pool_that_owes_nothing_can_leave_whole(seed: int) -> None:
     lender = {asset: 10**6 * unit for asset, unit in UNIT.items()}
     made.do(account("lender"), holding("lender", lender))
     for name, found in users(made):
-        if found.status != 0 or len(found.pools) > 1:
+        # The lender stays: it is there so that cash is never what is short.
+        if name == "lender" or found.status != 0 or len(found.pools) > 1:
             continue
         [pool] = found.pools.values()
         if pool.positions or pool.orders or any(x < 0 for x in pool.balances.values()):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from crossmargin.apps.cli.ledger_stores import AsJson, Text, shown, stamp_text, writing
-from crossmargin.apps.cli.outcome import Exit
+from crossmargin.apps.cli.outcome import Exit, tell
 from crossmargin.apps.cli.progress import searching, working
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def submit(
             said = f"record {engine.seq:,} at {stamp_text(engine.book.head.at_ns)}"
     finally:
         feed.close()
-    print(", ".join([*(f"{n:,} {word}" for word, n in counts.items()), said]), file=sys.stderr)
+    tell(", ".join([*(f"{n:,} {word}" for word, n in counts.items()), said]))
     return Exit.BAD_INPUT if counts["invalid"] else Exit.FOUND if counts["rejected"] else Exit.OK
 
 

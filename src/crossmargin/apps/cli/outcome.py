@@ -14,6 +14,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def guarded(run: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        tell("interrupted")
         return Exit.INTERRUPTED
     except OSError as trouble:
         where = trouble.filename or "output"
@@ -74,18 +75,23 @@ def guarded(run: Callable[[], int]) -> int:
         return _own_mistake(bug)
 
 
+def tell(message: str) -> None:
+    """Say something beside the answer; a log on a full disk must not change how a command ends."""
+    with suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
+
+
 def complain(message: str) -> int:
     """Say what cannot be understood."""
-    print(f"error: {message}", file=sys.stderr)
+    tell(f"error: {message}")
     return Exit.BAD_INPUT
 
 
 def _own_mistake(bug: Exception) -> int:
-    print(
+    tell(
         f"error: {type(bug).__name__}: {bug}\n"
         "This is a mistake of crossmargin, not of your input. Set CROSSMARGIN_TRACEBACK=1, run the "
-        "command again and report what it prints.",
-        file=sys.stderr,
+        "command again and report what it prints."
     )
     if os.environ.get("CROSSMARGIN_TRACEBACK"):
         traceback.print_exception(bug)
@@ -94,9 +100,9 @@ def _own_mistake(bug: Exception) -> int:
 
 def said(path: Path) -> None:
     """Say where a file was written, beside the answer and not in it."""
-    print(f"wrote {path}", file=sys.stderr)
+    tell(f"wrote {path}")
 
 
 def undrawn(what: str) -> None:
     """Say that there is no picture, beside an answer that stands without one."""
-    print(f"no picture: {what} is UNPRICED", file=sys.stderr)
+    tell(f"no picture: {what} is UNPRICED")

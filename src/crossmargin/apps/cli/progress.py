@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from crossmargin.apps.cli.outcome import tell
+
 Part = TypeVar("Part")
 # Shorter steps would only flicker, or fill a log.
 WORTH_SAYING_S = 1.0
@@ -37,7 +39,7 @@ def working(words: str, quiet: bool = False, compiles: bool = False) -> Iterator
         took = time.monotonic() - started
         if took > WORTH_SAYING_S:
             tail = COMPILING if compiles and took > COMPILING_S else ""
-            print(f"{words}{tail}: {took:.1f} s", file=sys.stderr, flush=True)
+            tell(f"{words}{tail}: {took:.1f} s")
         return
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, Task, TextColumn, TimeElapsedColumn

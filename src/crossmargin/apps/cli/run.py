@@ -16,14 +16,14 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from crossmargin.apps.cli.ledger_stores import AsJson, stamp_text
 from crossmargin.apps.cli.options import AT_LEAST_1
-from crossmargin.apps.cli.outcome import Exit
+from crossmargin.apps.cli.outcome import Exit, tell
 from crossmargin.apps.cli.progress import searching, working
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _close(pump: Pump, summary: bytes, json: bool) -> None:
     if json and pump.lost is None:
         _write(summary)
     else:
-        _tell(summary.decode())
+        tell(summary.decode().rstrip())
 
 
 @contextmanager
@@ -194,10 +194,4 @@ def _write(data: bytes) -> None:
 
 
 def _complain(message: str) -> None:
-    _tell(f"error: {message}\n")
-
-
-def _tell(message: str) -> None:
-    # A log on a full disk must not change how the command ends.
-    with suppress(OSError):
-        print(message, end="", file=sys.stderr, flush=True)
+    tell(f"error: {message}")
