@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 
 from crossmargin.apps.cli.outcome import Exit, guarded, jsonable, to_json
 from crossmargin.base.errors import InputInvalid
+
+UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
 
 
 @pytest.mark.parametrize(
@@ -30,11 +34,24 @@ def test_json_writes_infinities_as_words_and_nan_as_null(value: object, want: ob
     assert json.loads(to_json(value)) == want
 
 
-def test_an_end_keeps_its_code_where_nothing_can_be_said() -> None:
-    program = [sys.executable, "-m", "crossmargin.apps.cli", "explain", "nobody"]
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize(("words", "stream", "code"), [
+    (["explain", "nobody"], "stderr", Exit.BAD_INPUT),
+    (["rulebook", "lint", "prime-24h"], "stderr", Exit.OK),
+    (["rulebook", "lint", "prime-24h"], "stdout", Exit.BAD_INPUT),
+])  # fmt: skip
+def test_a_full_disk_behind_a_stream_gives_no_code_of_python_s(
+    words: list[str], stream: str, code: int, buffered: bool
+) -> None:
+    program = [sys.executable, "-m", "crossmargin.apps.cli", *words]
+    own = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with open("/dev/full", "w") as full:
-        done = subprocess.run(program, stdout=subprocess.DEVNULL, stderr=full)
-    assert done.returncode == Exit.BAD_INPUT
+        done = subprocess.run(
+            program, **(pipes | {stream: full}), env=own if buffered else own | UNBUFFERED
+        )
+    assert done.returncode == code
+    assert (b"output: No space left" in (done.stderr or b"")) == (stream == "stdout")
 
 
 def refuse() -> int:

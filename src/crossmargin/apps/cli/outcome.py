@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
+from typing import TextIO
 
 
 class Exit(IntEnum):
@@ -55,16 +56,31 @@ def to_json(value: object) -> str:
 
 def guarded(run: Callable[[], int]) -> int:
     """Return the command's exit code; turn exceptions into one message on stderr."""
+    code = _answered(run)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            forget(stream)
+    return code
+
+
+def forget(stream: TextIO) -> None:
+    """Drop what a stream could not take: Python's own flush at the end would change the code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _answered(run: Callable[[], int]) -> int:
     from crossmargin.base.errors import CrossmarginError
 
     try:
-        return run()
+        code = run()
+        sys.stdout.flush()
+        return code
     except CrossmarginError as refused:
         return complain(str(refused))
     except BrokenPipeError:
-        # The reader (head, less) has seen enough; Python must not flush into it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
+        return Exit.OK  # the reader (head, less) has seen enough
     except KeyboardInterrupt:
         tell("interrupted")
         return Exit.INTERRUPTED

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import json as text
-import os
 import resource
 import signal
 import sys
@@ -23,7 +22,7 @@ from cyclopts import Parameter
 
 from crossmargin.apps.cli.ledger_stores import AsJson, stamp_text
 from crossmargin.apps.cli.options import AT_LEAST_1
-from crossmargin.apps.cli.outcome import Exit, tell
+from crossmargin.apps.cli.outcome import Exit, forget, tell
 from crossmargin.apps.cli.progress import searching, working
 
 if TYPE_CHECKING:
@@ -135,8 +134,7 @@ def _close(pump: Pump, summary: bytes, json: bool) -> None:
     if pump.lost is not None:
         n = pump.counts["undelivered"]
         _complain(f"stdout: {pump.lost}; {n} replies were not delivered, ask by their keys")
-        # What is left in the buffer must not fail again when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget(sys.stdout)
     if json and pump.lost is None:
         _write(summary)
     else:
