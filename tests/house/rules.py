@@ -209,7 +209,7 @@ def _banned_in_reference(found: Import, top: str) -> str:
 
 def _banned_by_row(here: str, found: Import) -> str:
     """The rows of single modules: the auditor, calibration, the zone index."""
-    audits = here == "simulation" and found.path.stem == "auditor"
+    audits = here == "simulation" and found.path.stem in ("auditor", "differences")
     if audits and found.target in ("margin", "methods", "kernels"):
         return f"the auditor is a second opinion, it may not use {found.target}"
     if here == "calibration" and found.target == "engine":

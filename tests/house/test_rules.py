@@ -170,6 +170,7 @@ def test_an_import_that_points_down_is_fine(
         ("inquiry.ban", "from crossmargin.methods.cross import assess"),
         ("inquiry.ban", "from crossmargin.methods import cross"),
         ("simulation.auditor", "import crossmargin.margin"),
+        ("simulation.differences", "import crossmargin.kernels"),
         ("calibration.ban", "import crossmargin.engine"),
         ("margin.ban", "import crossmargin.kernels.zones"),
         ("margin.ban", "import crossmargin"),

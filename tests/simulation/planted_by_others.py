@@ -7,15 +7,17 @@ of `simulation` or of the second witness was read. None creates or loses a unit:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pytest
 
 from crossmargin.domain.book import (
     INDEX_ONE,
+    INSURANCE,
     SYSTEM,
     Book,
+    Fork,
     LendingState,
     OrderState,
     PoolState,
@@ -27,7 +29,7 @@ from crossmargin.engine.workspace import Workspace
 from crossmargin.frames import ledgered
 from crossmargin.ledger import apply as folding
 from crossmargin.ledger import events as e
-from crossmargin.ledger import exactly
+from crossmargin.ledger import exactly, journal
 from crossmargin.ledger.events import Event, Move, Posting
 
 Pool = tuple[str, str]
@@ -193,6 +195,31 @@ def _also(patch: Patch, kind: type, more: Callable[[Any, Book], None]) -> None:
     patch.setitem(folding.EFFECTS, kind, (moneyed, moving, more))
 
 
+def the_fund_before_the_batch(patch: Patch) -> None:
+    sound = Fork.balance
+
+    def balance(self: Fork, account: str, pool: str, asset: str) -> int:
+        if account.startswith(INSURANCE):
+            # The bug: what earlier commands of the batch took from a fund is not seen.
+            return self.base.balance(account, pool, asset)
+        return sound(self, account, pool, asset)
+
+    patch.setattr(Fork, "balance", balance)
+
+
+def states_without_the_older_keys(patch: Patch) -> None:
+    sound = journal.snapshot_parts
+
+    def parts(book: Book) -> Iterator[bytes]:
+        kept, book.keys_before = book.keys_before, {}
+        try:
+            yield from list(sound(book))
+        finally:
+            book.keys_before = kept
+
+    patch.setattr(journal, "snapshot_parts", parts)
+
+
 PLANTED = (
     Planted(
         "flip_keeps_the_old_price",
@@ -247,5 +274,17 @@ PLANTED = (
         "a bucket's kept reservation only ever rises",
         "the trader: while a price is missing, more of the shared pool is held back than is due",
         reservations_never_fall,
+    ),
+    Planted(
+        "the_fund_before_the_batch",
+        "a fund is asked what it held before the batch, not what is left of it",
+        "the venue: two payouts of one batch overdraw the fund",
+        the_fund_before_the_batch,
+    ),
+    Planted(
+        "states_without_the_older_keys",
+        "a kept state leaves out the keys of the window before",
+        "whoever sends a command again after a restart: it happens twice",
+        states_without_the_older_keys,
     ),
 )

@@ -15,7 +15,8 @@ from crossmargin.engine.runtime import Engine
 from crossmargin.ledger.events import PoolTerms
 from crossmargin.reference.ledger_margin import NEAR, sign
 from crossmargin.simulation.arena import SECOND_NS, START_NS, Arena
-from crossmargin.simulation.auditor import Auditor, Disagreement
+from crossmargin.simulation.auditor import Auditor
+from crossmargin.simulation.differences import Disagreement
 from crossmargin.simulation.faults import MemoryStore
 
 USDC, BTC = 10**6, 10**8

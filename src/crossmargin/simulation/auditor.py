@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from crossmargin.domain.book import AccountState, PoolState, Status
 from crossmargin.domain.book import Book as EngineBook
 from crossmargin.engine.commands import (
     AnyCommand,
@@ -29,32 +28,22 @@ from crossmargin.engine.commands import (
 )
 from crossmargin.engine.replies import Accepted, Rejected, Reply
 from crossmargin.reference.ledger import Expected, Witness
-from crossmargin.reference.ledger_book import MIRROR, SECOND_NS, SHARED, Account, Pool, Refused
-from crossmargin.reference.ledger_case import Case, near_money
+from crossmargin.reference.ledger_book import SECOND_NS, SHARED, Refused
+from crossmargin.reference.ledger_case import Case
+from crossmargin.simulation.differences import (
+    Disagreement,
+    equal,
+    nonzero,
+    same_account,
+    users,
+)
 
-WORDS = {
-    Status.OPEN: "open", Status.FROZEN: "frozen", Status.CLOSED: "closed", Status.MIRROR: "mirror",
-}  # fmt: skip
 Where = tuple[str, str, str]
 """Account, pool, asset."""
 # Reasons whose asked and free spec 10 names; margin_short is compared apart.
 FACTS = frozenset({"balance_short", "order_overfilled", "borrow_cap", "fund_short"})
 # Everything is compared this often; in between, what the last commands touched.
 WHOLE_EVERY = 16
-
-
-class Disagreement(Exception):
-    """Engine and witness differ: where, what each says."""
-
-    def __init__(self, what: str, engine: object, witness: object, command: object = None) -> None:
-        """Keep the facts of both."""
-        super().__init__(what, engine, witness, command)
-        self.what, self.engine, self.witness, self.command = what, engine, witness, command
-
-    def __str__(self) -> str:
-        """Return the difference in a few lines."""
-        lines = [f"{self.what}", f"  engine:  {self.engine}", f"  witness: {self.witness}"]
-        return "\n".join([*lines, f"  command: {self.command}"] if self.command else lines)
 
 
 @dataclass
@@ -258,30 +247,30 @@ class Auditor:
         """Compare accounts by name, and everything that is no account."""
         mine = self.witness.book
         self.tally.compared += 1
-        _equal("sequence", book.head.seq, mine.seq)
-        _equal("time of the last record", book.head.at_ns, mine.at_ns)
-        _equal("accounts there are", _users(book.accounts), _users(mine.accounts))
+        equal("sequence", book.head.seq, mine.seq)
+        equal("time of the last record", book.head.at_ns, mine.at_ns)
+        equal("accounts there are", users(book.accounts), users(mine.accounts))
         for name in names:
             found = book.accounts.get(name)
             if found is None:
                 raise Disagreement(f"account {name}", "not there", mine.accounts[name])
-            _same_account(name, found, mine.accounts[name])
+            same_account(name, found, mine.accounts[name])
         for asset, lent in mine.lent.items():
             found_lent = book.lent(asset)
             have = (found_lent.debt, found_lent.supplied, found_lent.index, found_lent.stamped_ns)
-            _equal(f"lending of {asset}", have, (*mine.lending(asset), lent.index, lent.stamped_ns))
-        _equal("funding indexes", _nonzero(book.head.funding), _nonzero(mine.funding))
+            equal(f"lending of {asset}", have, (*mine.lending(asset), lent.index, lent.stamped_ns))
+        equal("funding indexes", nonzero(book.head.funding), nonzero(mine.funding))
         settled = {name: Fraction(text) for name, text in book.head.settled.items()}
-        _equal("settled at", settled, mine.settled)
-        _equal("prints", book.head.prints, mine.prints)
-        _equal("marks", book.head.marks, mine.marks)
-        _equal("venue totals", book.head.venue_totals, mine.totals)
+        equal("settled at", settled, mine.settled)
+        equal("prints", book.head.prints, mine.prints)
+        equal("marks", book.head.marks, mine.marks)
+        equal("venue totals", book.head.venue_totals, mine.totals)
         self._sums(book)
 
     def _sums(self, book: EngineBook) -> None:
         """L5 in both books: every asset and every instrument sums to nothing."""
         off = {item: x for item, x in self.witness.book.sums().items() if x}
-        _equal("L5 in the witness's book", {}, off)
+        equal("L5 in the witness's book", {}, off)
         assert book.head.listing is not None or not book.accounts
         sums: dict[str, int] = {}
         for account in book.accounts.values():
@@ -292,7 +281,7 @@ class Auditor:
                     settle = self.witness.book.contracts[name].settle
                     sums[settle] = sums.get(settle, 0) + held.cost
                     sums[name] = sums.get(name, 0) + held.contracts
-        _equal("L5 in the engine's book", {item: x for item, x in sums.items() if x}, {})
+        equal("L5 in the engine's book", {item: x for item, x in sums.items() if x}, {})
 
 
 def judged(command: AnyCommand) -> list[tuple[str, str]]:
@@ -336,59 +325,3 @@ def _agrees(reply: Rejected, refused: Refused, exact: bool) -> bool:
 def _near(one: int | None, two: int | None, within: int) -> bool:
     """Two facts that floats made; None on the witness's side is checked in another way."""
     return two is None or (one is not None and abs(one - two) <= within)
-
-
-def _equal(what: str, engine: object, witness: object) -> None:
-    if engine != witness:
-        raise Disagreement(what, engine, witness)
-
-
-def _nonzero(table: Mapping[str, int]) -> dict[str, int]:
-    return {name: value for name, value in table.items() if value}
-
-
-def _users(names: Iterable[str]) -> set[str]:
-    return {name for name in names if name[0] != "@"}
-
-
-def _same_account(name: str, engine: AccountState, witness: Account) -> None:
-    _equal(f"status of {name}", WORDS[Status(engine.status)], witness.status)
-    _equal(f"pools of {name}", list(engine.pools), list(witness.pools))
-    own = name[0] != "@" and witness.status != MIRROR
-    for pool, state in engine.pools.items():
-        _same_pool(f"{name}/{pool}", state, witness.pools[pool], own)
-
-
-def _same_pool(where: str, engine: PoolState, witness: Pool, own: bool) -> None:
-    """`own`: a user's; system accounts and mirrors accrue nothing, so have no indexes."""
-    _equal(f"balances of {where}", _nonzero(engine.balances), witness.cash)
-    held = {
-        name: (p.contracts, p.cost, p.funding_index if own else 0)
-        for name, p in engine.positions.items()
-        if p.contracts or p.cost
-    }
-    mine = {
-        name: (p.contracts, p.cost, p.index if own else 0) for name, p in witness.positions.items()
-    }
-    _equal(f"positions of {where}", held, mine)
-    if not own:
-        return
-    _equal(f"debt indexes of {where}", engine.debt_index, witness.debts)
-    _equal(f"method of {where}", engine.method, witness.method)
-    _equal(f"draw limit of {where}", engine.draw_limit, witness.limit)
-    orders = {
-        name: (o.instrument, o.contracts, o.limit_price, o.reduce_only)
-        for name, o in engine.orders.items()
-    }
-    mine_orders = {
-        name: (o.instrument, o.contracts, o.limit, o.reduce_only)
-        for name, o in witness.orders.items()
-    }
-    _equal(f"orders of {where}", orders, mine_orders)
-    for what, theirs, ours in (
-        ("drawn", engine.drawn, witness.drawn), ("last draw", engine.last_draw, witness.kept)
-    ):  # fmt: skip
-        if not near_money(theirs, ours):
-            raise Disagreement(f"{what} of {where}", theirs, ours)
-    # Both come of a price in floating point: the engine's last unit is taken over.
-    witness.drawn, witness.kept = engine.drawn, engine.last_draw

@@ -34,10 +34,12 @@ from crossmargin.engine.runtime import Engine, restored
 from crossmargin.ledger import journal
 from crossmargin.simulation.agents import METHODS, Owners, View
 from crossmargin.simulation.arena import SECOND_NS, START_NS, Arena
-from crossmargin.simulation.auditor import Auditor, Disagreement, Tally
+from crossmargin.simulation.auditor import Auditor, Tally
 from crossmargin.simulation.buckets import Buckets
 from crossmargin.simulation.careless import Careless
+from crossmargin.simulation.differences import Disagreement, same_keys
 from crossmargin.simulation.faults import Crash, FaultyStore, MemoryStore, altered, tampered
+from crossmargin.simulation.pressed import Pressed
 from crossmargin.simulation.venue import Venue
 
 Stores = Callable[[int], Store]
@@ -112,6 +114,7 @@ class Life:
         self.venue = Venue(self.view, witness, self.owners)
         self.careless = Careless(self.view)
         self.buckets = Buckets(self.view, witness)
+        self.pressed = Pressed(self.view)
         self.clock = START_NS
         self.printed = 0
         # At first every command is dressed soundly: a venue that never opens tests nothing.
@@ -187,6 +190,7 @@ class Life:
             if found != told or chain != self.engine.chain:
                 words = "from the first record" if whole else "from a state"
                 raise Disagreement(f"replay {words}", told.hex(), found.hex())
+            same_keys(book, self.auditor.witness)
             self.auditor.tally.replays += 1
 
     # --- a group of commands ----------------------------------------------------------------------
@@ -207,9 +211,11 @@ class Life:
             found = self.careless.rush()
         elif draw < 0.09:
             found = self.buckets.next(self.now())
-        elif draw < 0.105:
+        elif draw < 0.11:
+            found = self.pressed.next()
+        elif draw < 0.125:
             found = self.careless.sells_out()
-        elif draw < 0.18:
+        elif draw < 0.20:
             found += [self.medley() for _ in range(self.rng.randint(1, 3))]
         if found:
             self.submit(found)
@@ -343,6 +349,7 @@ class Life:
         if happened:
             self.auditor.learn(sent, happened, self.clock, book)
         self.auditor.compare(book, self.auditor.witness.book.accounts)
+        same_keys(book, self.auditor.witness)
 
     def dressed(self, group: Sequence[AnyCommand]) -> list[AnyCommand]:
         """Give each command its key and stamp; some are sent again, some in disguise."""

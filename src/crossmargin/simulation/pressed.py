@@ -1,0 +1,152 @@
+"""Pools and funds pressed to their last unit: one fund asked twice in a batch, a hedge taken off.
+
+In     the witness's book, the arena's prices, a random generator.
+Out    groups of commands without keys, aimed where one answer hangs on the one before it.
+Owns   the situations nobody comes into by chance: payouts that a fund can bear one by one but not
+       together, a pool that carries two legs but neither of them alone.
+Never  looks into the engine; decides whether something is allowed.
+Signs  amounts > 0.
+Spec   docs/spec/10-ledger.md (10.13, 10.16, 10.18)
+"""
+
+from __future__ import annotations
+
+from crossmargin.domain.accounts import SHARED
+from crossmargin.engine.commands import (
+    AnyCommand,
+    Batch,
+    Fill,
+    FundInsurance,
+    ImportAccount,
+    OpenAccount,
+    PayInsurance,
+    PlaceOrder,
+    Side,
+    Single,
+    Socialise,
+    Withdraw,
+)
+from crossmargin.ledger.events import PoolTerms
+from crossmargin.simulation.agents import OUT, View
+from crossmargin.simulation.arena import CONTRACTS, LENDING
+
+TIERS = ("A", "B", "C")
+# What a dollar of hedged notional is backed by: from hardly anything to more than both legs need.
+BACKED = (0.004, 0.012, 0.03, 0.08, 0.2)
+
+
+class Pressed:
+    """Sends groups; `next` draws one."""
+
+    def __init__(self, view: View) -> None:
+        """Look at the same book as the owners do."""
+        self.view, self.rng = view, view.rng
+        self._made = 0
+
+    def next(self) -> list[AnyCommand]:
+        """A fund asked more than once, or a hedge whose legs part."""
+        return self.fund() if self.rng.random() < 0.5 else self.hedge()
+
+    def _named(self, letter: str) -> str:
+        self._made += 1
+        return f"{letter}{self._made}"
+
+    # --- one fund, several payouts ----------------------------------------------------------------
+
+    def fund(self) -> list[AnyCommand]:
+        """Bankrupt pools that one fund pays for in one batch: just enough, or a unit too little."""
+        rng, book = self.rng, self.view.book
+        asset, tier = rng.choice(list(LENDING)), rng.choice(TIERS)
+        names = [self._named("f") for _ in range(rng.choice((2, 2, 3)))]
+        debts = [self.view.units(asset, rng.choice((1.0, 30.0, 700.0))) for _ in names]
+        found: list[AnyCommand] = []
+        for name, debt in zip(names, debts, strict=True):
+            found.append(OpenAccount(account=name, pools=(PoolTerms(SHARED, "cross_sum"),)))
+            found.append(ImportAccount(account=name, balances={asset: -debt}))
+        there = max(0, book.cash(f"@insurance/{tier}", SHARED, asset))
+        missing = sum(debts) - there + rng.choice((-1, -1, 0, 1, -min(debts) // 2))
+        fund = FundInsurance(tier=tier, asset=asset, amount=max(1, missing))
+        paid: list[Single] = [
+            PayInsurance(account=name, tier=tier, asset=asset, amount=debt)
+            for name, debt in zip(names, debts, strict=True)
+        ]
+        if rng.random() < 0.4:
+            # The fund pays what it has, everybody bears the rest.
+            paid[-1] = self._shared(names[-1], asset, debts[-1])
+        if rng.random() < 0.5:
+            # It is filled and emptied in one batch: only what stands at each place counts.
+            paid.insert(rng.randint(0, len(paid)), fund)
+        else:
+            found.append(fund)
+        return [*found, Batch(commands=tuple(paid))]
+
+    def _shared(self, name: str, asset: str, debt: int) -> Socialise:
+        view, rng = self.view, self.rng
+        rich = [
+            (who, pool)
+            for who in view.users()
+            for pool, state in view.account(who).pools.items()
+            if state.cash.get(asset, 0) > debt
+        ]
+        holders = tuple(rng.sample(rich, min(len(rich), rng.choice((1, 2, 5)))))
+        return Socialise(account=name, asset=asset, amount=debt, holders=holders)
+
+    # --- a hedge, and its legs --------------------------------------------------------------------
+
+    def hedge(self) -> list[AnyCommand]:
+        """A pool of two legs that carries both and, mostly, not one; then one of them is closed."""
+        rng, view = self.rng, self.view
+        legs = self._legs()
+        if len(legs) < 2:
+            return self.fund()
+        usd = rng.choice((2_000.0, 50_000.0))
+        sign = rng.choice((-1, 1))
+        name = self._named("e")
+        found: list[AnyCommand] = [
+            OpenAccount(account=name, pools=(PoolTerms(SHARED, rng.choice(view.methods)),)),
+            ImportAccount(
+                account=name, balances={"USDC": view.units("USDC", usd * rng.choice(BACKED))}
+            ),
+        ]
+        # Both at once: neither leg could be opened alone.
+        opened = tuple(
+            self._fill(name, leg, side * view.size(leg, usd))
+            for leg, side in ((legs[0], sign), (legs[1], -sign))
+        )
+        found.append(Batch(commands=opened))
+        closing = -view.size(legs[0], usd) * sign
+        part = closing // rng.choice((1, 1, 2, 10))
+        price = view.price_text(legs[0], 0.0)
+        ways: list[AnyCommand] = [
+            PlaceOrder(account=name, order="leg", instrument=legs[0], contracts=part,
+                       limit_price=price, reduce_only=rng.random() < 0.3),
+            self._fill(name, legs[0], part),
+            self._fill(name, legs[1], -sign * view.size(legs[1], usd) // 4),
+            Withdraw(account=name, asset="USDC",
+                     amount=view.units("USDC", usd * rng.choice((0.001, 0.01, 0.05)))),
+        ]  # fmt: skip
+        rng.shuffle(ways)
+        return [*found, *ways[: rng.randint(1, 4)]]
+
+    def _legs(self) -> list[str]:
+        """Two contracts on one coin, neither pairs nor options nor past their expiry."""
+        arena, now = self.view.arena, self.view.book.at_ns
+        names = [
+            n
+            for n in arena.names
+            if CONTRACTS[n].kind in ("perpetual", "future") and arena.expiry.get(n, now + 1) > now
+        ]
+        self.rng.shuffle(names)
+        for place, one in enumerate(names):
+            for two in names[place + 1 :]:
+                if CONTRACTS[one].underlying == CONTRACTS[two].underlying:
+                    return [one, two]
+        return []
+
+    def _fill(self, name: str, instrument: str, contracts: int) -> Fill:
+        mine = Side(name)
+        return Fill(
+            instrument=instrument, contracts=abs(contracts),
+            price=self.view.price_text(instrument, 0.0),
+            buyer=mine if contracts > 0 else OUT, seller=OUT if contracts > 0 else mine,
+        )  # fmt: skip
