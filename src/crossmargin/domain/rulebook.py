@@ -21,22 +21,15 @@ import msgspec
 
 from crossmargin.base.errors import RulebookInvalid
 from crossmargin.domain.lending import LendingTerms
+from crossmargin.domain.liquidation_rules import Liquidation
+from crossmargin.domain.oracle_rules import Oracle
+from crossmargin.domain.parts import Part, check
 
 # A stamp without an offset would mean another moment on another machine.
 Stamp = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-def check(key: str, value: float, low: float, high: float) -> None:
-    """Refuse a number outside [low, high]; NaN fails every comparison and is refused."""
-    if not low <= value <= high:
-        raise RulebookInvalid(key, value, f"must lie in [{low:g}, {high:g}]")
-
-
-class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A section of the rulebook."""
-
-
-class Bracket(_Part, frozen=True):
+class Bracket(Part, frozen=True):
     """One marginal bracket of the liquidity haircut: value up to `up_to`, numeraire (spec 3.1)."""
 
     up_to: float
@@ -59,7 +52,7 @@ def check_brackets(schedule: tuple[Bracket, ...]) -> None:
         raise RulebookInvalid("liquidity.up_to", edges, "must increase strictly")
 
 
-class RiskClass(_Part, frozen=True):
+class RiskClass(Part, frozen=True):
     """What the rulebook says of one class of factors, and of assets made of them.
 
     range           24 h move, fraction: market haircut, surcharge and cross fraction at MM (16)
@@ -92,7 +85,7 @@ class RiskClass(_Part, frozen=True):
         check_brackets(self.liquidity)
 
 
-class AssetRules(_Part, frozen=True):
+class AssetRules(Part, frozen=True):
     """Override of one asset: its own liquidity brackets, venue brackets and tier."""
 
     liquidity: tuple[Bracket, ...] | None = None
@@ -110,7 +103,7 @@ class AssetRules(_Part, frozen=True):
                 check(key, value, 0.0, 1.0)
 
 
-class GainTier(_Part, frozen=True):
+class GainTier(Part, frozen=True):
     """Weight of unsettled gains at each level (spec 3.4)."""
 
     mm: float
@@ -121,7 +114,7 @@ class GainTier(_Part, frozen=True):
         check("gain_tiers.im", self.im, 0.0, self.mm)
 
 
-class SizeTier(_Part, frozen=True):
+class SizeTier(Part, frozen=True):
     """Marginal tier of notional: up to a fraction of ADV, multiplier of the range (spec 16)."""
 
     up_to_adv: float
@@ -133,7 +126,7 @@ class SizeTier(_Part, frozen=True):
         check("tiers.multiplier", self.multiplier, 0.0, 20.0)
 
 
-class Margin(_Part, frozen=True):
+class Margin(Part, frozen=True):
     """Numbers of the requirement (spec 5, 16)."""
 
     alpha: float
@@ -189,7 +182,7 @@ class Margin(_Part, frozen=True):
         check("margin.impact_exponent", self.impact_exponent, 0.1, 2.0)
 
 
-class Grid(_Part, frozen=True):
+class Grid(Part, frozen=True):
     """The scan grid of one factor (spec 4.3)."""
 
     steps: tuple[float, ...]
@@ -218,7 +211,7 @@ class Grid(_Part, frozen=True):
         check("grid.decay_hours", self.decay_hours, 0.0, 720.0)
 
 
-class Joint(_Part, frozen=True):
+class Joint(Part, frozen=True):
     """Filtered historical scenarios (spec 4.2)."""
 
     rows: int
@@ -242,7 +235,7 @@ class Joint(_Part, frozen=True):
         check("joint.vol_rise", self.vol_rise, 0.0, 10.0)
 
 
-class StressEvent(_Part, frozen=True):
+class StressEvent(Part, frozen=True):
     """A named day that happened: relative move of each factor from t0 to its confirmed low.
 
     known_from  the stamp from which a run may use it; a run as of an earlier hour must not
@@ -253,14 +246,14 @@ class StressEvent(_Part, frozen=True):
     name: str
     known_from: Stamp
     moves: dict[str, float]
-    class_moves: dict[str, float] = {}
+    class_moves: dict[str, float] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for factor, move in (*self.moves.items(), *self.class_moves.items()):
             check(f"stress.{self.name}.moves.{factor}", move, -0.99999, 100.0)
 
 
-class Shock(_Part, frozen=True):
+class Shock(Part, frozen=True):
     """A made scenario: move by risk class or factor, in fractions or multiples of range.
 
     moves   class or factor name -> relative move, > -1; a factor's own entry beats its class
@@ -269,8 +262,8 @@ class Shock(_Part, frozen=True):
     """
 
     name: str
-    moves: dict[str, float] = {}
-    ranges: dict[str, float] = {}
+    moves: dict[str, float] = msgspec.field(default_factory=dict)
+    ranges: dict[str, float] = msgspec.field(default_factory=dict)
     vol: float | None = None
     known_from: Stamp | None = None
 
@@ -283,7 +276,7 @@ class Shock(_Part, frozen=True):
             check(f"stress.{self.name}.vol", self.vol, -0.99, 10.0)
 
 
-class Stress(_Part, frozen=True):
+class Stress(Part, frozen=True):
     """Named stress: events, mirrored in log up to `mirror_cap`, and made shocks (spec 4.4)."""
 
     mirror_cap: float
@@ -298,7 +291,7 @@ class Stress(_Part, frozen=True):
         check("stress.stablecoin_level", self.stablecoin_level, 0.01, 1.0)
 
 
-class Correlation(_Part, frozen=True):
+class Correlation(Part, frozen=True):
     """Correlation of underlyings in `cross` (spec 5.2): pair, else class pair, else default.
 
     pairs  "BTC:ETH" -> rho, factor or class names in alphabetical order
@@ -320,32 +313,7 @@ class Correlation(_Part, frozen=True):
                 raise RulebookInvalid(f"correlation.{key}", key, "names in alphabetical order")
 
 
-class Oracle(_Part, frozen=True):
-    """Price status and uncertainty as the margin path needs them (spec 8)."""
-
-    stale_s: float
-    half_width_max: float
-    price_uncertainty: bool
-
-    def __post_init__(self) -> None:
-        check("oracle.stale_s", self.stale_s, 0.1, 1e7)
-        check("oracle.half_width_max", self.half_width_max, 0.0, 1.0)
-
-
-class Liquidation(_Part, frozen=True):
-    """What explain and the linter need of liquidation (spec 9)."""
-
-    target_health: float
-    dust: float
-    bonus: float
-
-    def __post_init__(self) -> None:
-        check("liquidation.target_health", self.target_health, 1.0, 10.0)
-        check("liquidation.dust", self.dust, 0.0, 1e9)
-        check("liquidation.bonus", self.bonus, 0.0, 0.5)
-
-
-class Rulebook(_Part, frozen=True):
+class Rulebook(Part, frozen=True):
     """All of it. `digest` is the identity that reports and events carry."""
 
     name: str
@@ -363,8 +331,8 @@ class Rulebook(_Part, frozen=True):
     stress: Stress
     oracle: Oracle
     liquidation: Liquidation
-    assets: dict[str, AssetRules] = {}
-    lending: dict[str, LendingTerms] = {}
+    assets: dict[str, AssetRules] = msgspec.field(default_factory=dict)
+    lending: dict[str, LendingTerms] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, risk_class in self.classes.items():
