@@ -21,6 +21,7 @@ from crossmargin.reference.ledger_book import (
     OUTSIDE,
     ROUNDING,
     SHARED,
+    Pool,
     Refused,
 )
 from crossmargin.reference.ledger_case import CONTRACT_DIGITS, Case
@@ -189,12 +190,12 @@ def draw(case: Case, command: Any) -> None:
     _empty(case, name, bucket)
     exact = value_of(case, command.asset, command.amount)
     standing = case.after(name)
-    most = payable(standing, bucket)
+    most = payable(standing, bucket, pool)
     worth = 0 if exact is None else up(exact)
     if exact is None or most is None:
         case.late.append((False, Refused("pool_unpriced")))
     else:
-        low, high = within(standing, bucket)
+        low, high = within(standing, bucket, pool)
         # Its price is a float too: an amount made to be worth just t may be a unit more or less.
         least, most_worth = (up(exact * (1 + way * ULPS)) for way in (-1, 1))
         truth = True if most_worth <= low else (False if least > high else None)
@@ -205,28 +206,33 @@ def draw(case: Case, command: Any) -> None:
     book.touch(name).pools[bucket].drawn += worth
 
 
-def payable(standing: Standing, bucket: str) -> int | None:
+def payable(standing: Standing, bucket: str, held: Pool) -> int | None:
     """(1.14): t = min(-E, what is left of the limit, E_S), 10^-6 numeraire down; None unknown."""
-    if not standing.room(bucket):
+    left = room(held)
+    if not left:
         return 0  # whatever the prices are
     if not standing.is_priced(bucket) or not standing.is_priced(SHARED):
         return None
-    own, shared = standing.of(bucket).equity, standing.of(SHARED).equity
-    t = min(-own, standing.room(bucket), max(0.0, shared))
-    return max(0, math.floor(t * MONEY))
+    t = min(-standing.of(bucket).equity, max(0.0, standing.of(SHARED).equity))
+    return max(0, min(left, math.floor(t * MONEY)))
 
 
-def within(standing: Standing, bucket: str) -> tuple[int, int]:
+def room(held: Pool) -> int:
+    """(1.7): what is left of a limit, exactly: 10^-6 numeraire."""
+    assert held.limit is not None
+    return max(0, held.limit - held.drawn)
+
+
+def within(standing: Standing, bucket: str, held: Pool) -> tuple[int, int]:
     """Between what floats may make of t (1.14): each of its terms is off by its own pool's size."""
-    room, row = standing.room(bucket), standing.rows[bucket]
-    if not room:
+    left, row = room(held), standing.rows[bucket]
+    if not left:
         return 0, 0
     found = []
     for way in (-1, 1):
         own = -standing.of(bucket).equity + way * NEAR * standing.scales[row]
         shared = standing.of(SHARED).equity + way * NEAR * standing.scales[0]
-        t = min(own, room * (1 + way * 1e-15), max(0.0, shared))
-        found.append(max(0, math.floor(t * MONEY)))
+        found.append(max(0, min(left, math.floor(min(own, max(0.0, shared)) * MONEY))))
     return found[0], found[1]
 
 
@@ -243,10 +249,10 @@ def _drawn_out(case: Case, account: str, pool: str) -> None:
     if pool == SHARED or held.limit is None:
         return
     standing = case.after(account)
-    most = payable(standing, pool)
+    most = payable(standing, pool, held)
     if most is None:
         raise Refused("pool_unpriced")
-    low, high = within(standing, pool)
+    low, high = within(standing, pool, held)
     case.claim(False if low else (None if high else True), Refused("draw_first"))
 
 

@@ -346,7 +346,8 @@ class Venue:
         name, pool = where
         asset = self.rng.choice(list(debts))
         debt = debts[asset]
-        can_draw = pool in standing.rows and standing.rows[pool] > 0 and payable(standing, pool)
+        fenced = standing.rows.get(pool, 0) > 0
+        can_draw = fenced and payable(standing, pool, self.view.pool(where))
         step = self.rng.random()
         if can_draw and step < 0.7:
             return [self._draw(where, debt, standing, asset)]
@@ -354,7 +355,7 @@ class Venue:
 
     def _draw(self, where: Where, debt: int, standing: Standing, owed: str) -> Draw:
         rng, view = self.rng, self.view
-        most = (payable(standing, where[1]) or 0) / 1e6
+        most = (payable(standing, where[1], view.pool(where)) or 0) / 1e6
         shared = view.pool((where[0], SHARED)).cash
         asset = rng.choice([owed, *[a for a, x in shared.items() if x > 0]])
         # Exactly what may be drawn lies where floats decide: it is asked for, but not often.
