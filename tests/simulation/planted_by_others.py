@@ -220,6 +220,47 @@ def states_without_the_older_keys(patch: Patch) -> None:
     patch.setattr(journal, "snapshot_parts", parts)
 
 
+def order_survives_a_liquidation(patch: Patch) -> None:
+    kind = e.LiquidationFilled
+    moneyed, moving, _ = folding.EFFECTS[kind]
+    patch.setitem(folding.EFFECTS, kind, (moneyed, moving, lambda event, book: None))
+
+
+def receiver_of_a_transfer_not_named(patch: Patch) -> None:
+    sound = decide.named
+
+    def named(command: Any) -> Any:
+        return (command.account,) if type(command) is c.Transfer else sound(command)
+
+    patch.setattr(decide, "named", named)
+
+
+def what_was_drawn_is_forgotten(patch: Patch) -> None:
+    sound = losses._may_draw
+
+    def may_draw(account: str, pool: str, work: Workspace) -> int | None:
+        held = work.held(account, pool)
+        kept, held.drawn = held.drawn, 0
+        try:
+            return sound(account, pool, work)
+        finally:
+            held.drawn = kept
+
+    patch.setattr(losses, "_may_draw", may_draw)
+
+
+def two_prices_in_one_batch(patch: Patch) -> None:
+    sound = decide.DRAFTS[c.SettleExpiry]
+
+    def settle(command: c.SettleExpiry, work: Workspace) -> None:
+        # The bug: a price that the batch itself has fixed is not seen.
+        if command.instrument not in work.book.base.head.settled:
+            work.book.head.settled.pop(command.instrument, None)
+        sound(command, work)
+
+    patch.setitem(decide.DRAFTS, c.SettleExpiry, settle)
+
+
 PLANTED = (
     Planted(
         "flip_keeps_the_old_price",
@@ -286,5 +327,29 @@ PLANTED = (
         "a kept state leaves out the keys of the window before",
         "whoever sends a command again after a restart: it happens twice",
         states_without_the_older_keys,
+    ),
+    Planted(
+        "order_survives_a_liquidation",
+        "the order that a forced sale has filled stays open",
+        "its owner: it is filled a second time",
+        order_survives_a_liquidation,
+    ),
+    Planted(
+        "receiver_of_a_transfer_not_named",
+        "a transfer and a command of its receiver are decided side by side",
+        "the receiver: what was due is charged twice",
+        receiver_of_a_transfer_not_named,
+    ),
+    Planted(
+        "what_was_drawn_is_forgotten",
+        "a bucket may draw its whole limit again and again",
+        "the owner: more of the shared pool is at risk than was agreed",
+        what_was_drawn_is_forgotten,
+    ),
+    Planted(
+        "two_prices_in_one_batch",
+        "two settlements of one instrument in a batch may name two prices",
+        "whoever holds the side that was settled at the worse one",
+        two_prices_in_one_batch,
     ),
 )

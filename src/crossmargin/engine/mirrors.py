@@ -35,7 +35,7 @@ def import_account(command: c.ImportAccount, work: Workspace) -> None:
     """Give a bare pool its opening holdings."""
     own = (command.account, command.pool)
     held = work.pool(*own)
-    if held.balances or held.positions or held.orders:
+    if held.balances or held.positions or held.orders or held.drawn:
         refuse(Rejection.ACCOUNT_NOT_EMPTY, command.account)
     _check_names(command.balances, command.positions, work)
     for order in command.orders.values():

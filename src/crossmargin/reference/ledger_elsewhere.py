@@ -30,9 +30,7 @@ def observe(case: Case, command: Any) -> None:
     pool = case.pool(command.account, command.pool, "observer")
     for asset in command.balances:
         case.asset(asset)
-    for name in command.positions:
-        if case.instrument(name).is_spot:
-            raise Refused("instrument_kind")
+    _kinds(case, command)
     _sizes(case, command)
     cash = {a: command.balances.get(a, 0) - pool.cash.get(a, 0) for a in
             {*pool.cash, *command.balances}}  # fmt: skip
@@ -56,13 +54,11 @@ def import_account(case: Case, command: Any) -> None:
     """A bare pool's opening balances, debts, positions and orders, from outside."""
     book, where = case.book, (command.account, command.pool)
     pool = case.pool(*where, "venue", pays=True)
-    if not pool.is_empty():
+    if not pool.is_empty() or pool.drawn:
         raise Refused("account_not_empty")
     for asset in command.balances:
         case.asset(asset)
-    for name in command.positions:
-        if case.instrument(name).is_spot:
-            raise Refused("instrument_kind")
+    _kinds(case, command)
     for name, order in command.orders.items():
         case.tradable(order.instrument)
         if not is_key(name):
@@ -90,6 +86,14 @@ def import_account(case: Case, command: Any) -> None:
     held.drawn, held.kept = command.drawn, command.last_draw
     for name, o in command.orders.items():
         held.orders[name] = Order(o.instrument, o.contracts, o.limit_price, o.reduce_only)
+
+
+def _kinds(case: Case, command: Any) -> None:
+    """No pairs, and no cost of an option whose premium was paid when it was traded."""
+    for name, (_, cost) in command.positions.items():
+        terms = case.instrument(name)
+        if terms.is_spot or (terms.pays_premium and cost):
+            raise Refused("instrument_kind")
 
 
 def _sizes(case: Case, command: Any) -> None:

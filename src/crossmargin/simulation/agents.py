@@ -304,6 +304,21 @@ class Owners:
             buyer=mine if buys else theirs, seller=theirs if buys else mine,
         )  # fmt: skip
 
+    def resting(self, name: str, buys: bool) -> tuple[Side, int, str] | None:
+        """An open order that a forced buy or sale could meet, how much of it, and its price."""
+        view, rng = self.view, self.rng
+        found = [
+            (Side(who, pool, order=order), abs(terms.contracts), terms.limit)
+            for who in view.users()
+            for pool, state in view.account(who).pools.items()
+            for order, terms in state.orders.items()
+            if terms.instrument == name and (terms.contracts < 0) == buys
+        ]
+        if not found:
+            return None
+        side, left, price = rng.choice(found)
+        return side, rng.choice((left, left, max(1, left // 2), left + 1)), price
+
     def cancel(self) -> CancelOrder:
         """One order, or all of a pool's."""
         view, rng = self.view, self.rng

@@ -3,10 +3,11 @@
 In     the witness's book, the arena's prices, a random generator.
 Out    groups of commands without keys, aimed where one answer hangs on the one before it.
 Owns   the situations nobody comes into by chance: payouts that a fund can bear one by one but not
-       together, a pool that carries two legs but neither of them alone.
+       together, a pool that carries two legs but neither of them alone, a limit drawn to its end,
+       one instrument settled in two goes.
 Never  looks into the engine; decides whether something is allowed.
 Signs  amounts > 0.
-Spec   docs/spec/10-ledger.md (10.13, 10.16, 10.18)
+Spec   docs/spec/10-ledger.md (10.13, 10.16, 10.18), docs/spec/01-what-exists.md (1.1, 1.14)
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from crossmargin.domain.accounts import SHARED
 from crossmargin.engine.commands import (
     AnyCommand,
     Batch,
+    Deposit,
+    Draw,
     Fill,
     FundInsurance,
     ImportAccount,
     OpenAccount,
     PayInsurance,
     PlaceOrder,
+    Repay,
+    SettleExpiry,
     Side,
     Single,
     Socialise,
@@ -44,8 +49,10 @@ class Pressed:
         self._made = 0
 
     def next(self) -> list[AnyCommand]:
-        """A fund asked more than once, or a hedge whose legs part."""
-        return self.fund() if self.rng.random() < 0.5 else self.hedge()
+        """A fund asked twice, a hedge whose legs part, a limit drawn dry, a price fixed twice."""
+        ask = self.rng.choices((self.fund, self.hedge, self.drawn_dry, self.settled_twice),
+                               (3, 3, 2, 2))[0]  # fmt: skip
+        return ask()
 
     def _named(self, letter: str) -> str:
         self._made += 1
@@ -150,3 +157,52 @@ class Pressed:
             price=self.view.price_text(instrument, 0.0),
             buyer=mine if contracts > 0 else OUT, seller=OUT if contracts > 0 else mine,
         )  # fmt: skip
+
+    # --- a draw limit, and a price that is fixed --------------------------------------------------
+
+    def drawn_dry(self) -> list[AnyCommand]:
+        """A bucket that owes more than its limit, beside riches: drawn to it, and a unit past."""
+        rng, view = self.rng, self.view
+        name, limit = self._named("d"), rng.choice((5, 10**6, 10**8))
+        terms = (PoolTerms(SHARED, "cross_sum"), PoolTerms("dry", "isolated", limit))
+        owed = view.units("USD", 3.0 * limit / 1e6)
+        found: list[AnyCommand] = [
+            OpenAccount(account=name, pools=terms),
+            Deposit(account=name, asset="USD", amount=10 * owed),
+            ImportAccount(account=name, pool="dry", balances={"USD": -owed}),
+        ]
+        # A cent is 10,000 of the units in which limits are counted.
+        most = max(1, limit // 10_000)
+        first = rng.choice((most, most - 1, max(1, most // 2), most + 1))
+        for amount in (first, most - first, 1, 1):
+            found.append(Draw(account=name, pool="dry", asset="USD", amount=max(1, amount)))
+        found.append(PayInsurance(account=name, pool="dry", tier="A", asset="USD", amount=1))
+        if rng.random() < 0.3:
+            found.append(Repay(account=name, pool="dry", asset="USD", amount=owed))
+            found.append(ImportAccount(account=name, pool="dry", balances={"USD": 1}))
+        return found
+
+    def settled_twice(self) -> list[AnyCommand]:
+        """Two groups of holders of one expired instrument, at one price or at two."""
+        rng, view, now = self.rng, self.view, self.view.book.at_ns
+        past = [n for n in view.arena.names if view.arena.expiry.get(n, now) < now]
+        if not past:
+            return self.drawn_dry()
+        name = rng.choice(past)
+        have = [
+            (who, pool)
+            for who in view.users()
+            for pool, state in view.account(who).pools.items()
+            if name in state.positions
+        ]
+        if len(have) < 2:
+            return self.drawn_dry()
+        prices = [f"{view.arena.mark(name):.2f}"] * 2
+        if rng.random() < 0.5:
+            prices[1] = f"{view.arena.mark(name) * 1.01:.2f}"
+        half = len(have) // 2
+        both = tuple(
+            SettleExpiry(instrument=name, price=price, holders=tuple(holders))
+            for price, holders in zip(prices, (have[:half], have[half:]), strict=True)
+        )
+        return [Batch(commands=both)] if rng.random() < 0.6 else list(both)

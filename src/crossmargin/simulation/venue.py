@@ -16,7 +16,6 @@ from typing import cast
 import msgspec
 
 from crossmargin.domain.accounts import SHARED
-from crossmargin.domain.book import OrderState
 from crossmargin.engine.commands import (
     AccrueYield,
     AdoptRulebook,
@@ -35,8 +34,6 @@ from crossmargin.engine.commands import (
     ImportAccount,
     Liquidate,
     ListMarket,
-    Observe,
-    OpenAccount,
     PayInsurance,
     ReserveDraws,
     SetStatus,
@@ -45,13 +42,13 @@ from crossmargin.engine.commands import (
     Socialise,
     Withdraw,
 )
-from crossmargin.ledger.events import PoolTerms
 from crossmargin.reference.ledger import Witness
-from crossmargin.reference.ledger_book import MIRROR, Pool
+from crossmargin.reference.ledger_book import Pool
 from crossmargin.reference.ledger_losses import payable
 from crossmargin.reference.ledger_margin import Standing
 from crossmargin.simulation.agents import Owners, View, Where
 from crossmargin.simulation.arena import ASSETS, CONTRACTS, LENDING
+from crossmargin.simulation.elsewhere import Elsewhere
 
 TIERS = ("A", "B", "C")
 
@@ -62,13 +59,13 @@ class Venue:
     def __init__(self, view: View, witness: Witness, owners: Owners) -> None:
         """Look at the same book as the owners do."""
         self.view, self.rng, self.witness, self.owners = view, view.rng, witness, owners
-        self._mirrors = 0
+        self.elsewhere = elsewhere = Elsewhere(view)
         # How many groups more somebody looks for pools in distress every time.
         self.alarm = 0
         self.chores = (
             (self.funding, 4), (self.interest, 5), (self.accruals, 4), (self.dividend, 3),
             (self.expiry, 4), (self.status, 2), (self.reserve, 3), (self.insure, 3),
-            (self.totals, 1), (self.observe, 3), (self.imported, 3), (self.rules, 0.4),
+            (self.totals, 1), (elsewhere.observe, 3), (self.imported, 3), (self.rules, 0.4),
             (self.relist, 0.4), (self.hasty, 8),
         )  # fmt: skip
 
@@ -122,6 +119,8 @@ class Venue:
         past = [n for n in dated if view.arena.expiry.get(n, now) < now]
         name = rng.choice(past or dated) if rng.random() < 0.95 else view.contract()
         have = self.holding(name)
+        if len(have) > 1 and rng.random() < 0.3:
+            have = rng.sample(have, rng.randint(1, len(have) - 1))  # the others another time
         where = tuple(dict.fromkeys([*have, *rng.choices(self._pools(), k=1)]))
         t = CONTRACTS[name]
         fixed = view.book.settled.get(name)
@@ -180,47 +179,12 @@ class Venue:
         return AdoptVenueTotals(totals={a: round(10.0 ** self.rng.uniform(5, 9), 2)
                                         for a in self.rng.sample(list(ASSETS), 2)})  # fmt: skip
 
-    def mirrors(self) -> list[str]:
-        """Accounts at other venues."""
-        return [n for n, a in self.view.book.accounts.items() if a.status == MIRROR]
-
-    def observe(self) -> Observe | OpenAccount:
-        """What was seen at another venue."""
-        view, rng = self.view, self.rng
-        there = self.mirrors()
-        if not there or (len(there) < 2 and rng.random() < 0.2):
-            self._mirrors += 1
-            terms = (PoolTerms(SHARED, rng.choice(view.methods)),)
-            return OpenAccount(account=f"m{self._mirrors}", pools=terms, mirror=True)
-        balances = {a: rng.randint(-(10**6), 10**8) for a in rng.sample(list(ASSETS), 2)}
-        names = [n for n in view.arena.names if CONTRACTS[n].kind in ("perpetual", "future")]
-        positions = {
-            n: (view.size(n, view.usd()) * rng.choice((-1, 1)), rng.randint(-(10**9), 10**9))
-            for n in rng.sample(names, min(len(names), rng.choice((0, 1))))
-        }
-        who = rng.choice(there) if rng.random() < 0.95 else view.user()
-        return Observe(account=who, source="elsewhere", balances=balances, positions=positions)
-
     def imported(self) -> ImportAccount:
-        """Opening holdings of a bare pool."""
-        view, rng = self.view, self.rng
-        bare = [w for w in self._pools() if view.pool(w).is_empty()]
-        where = rng.choice(bare) if bare and rng.random() < 0.9 else view.where()
-        if rng.random() < 0.5:
-            # A debt and nothing else: who pays for an empty pool is asked at once.
+        """Opening holdings of a bare pool; who pays for an empty one that owes is asked at once."""
+        found = self.elsewhere.imported()
+        if not found.positions:
             self.alarm = 8
-            asset = view.asset()
-            debt = -view.units(asset, rng.choice((5.0, 500.0, 50_000.0)))
-            return ImportAccount(account=where[0], pool=where[1], balances={asset: debt})
-        balances = {"USDC": view.units("USDC", view.usd()), "BTC": -view.units("BTC", 50.0)}
-        name = "BTC-PERP"
-        contracts = view.size(name, view.usd())
-        cost = -view.units("USDC", contracts / 1e18 * 0.1 * view.arena.price("BTC"))
-        order = OrderState("ETH/USDC", view.size("ETH/USDC", 100.0), "1500.5")
-        return ImportAccount(
-            account=where[0], pool=where[1], balances=balances,
-            positions={name: (contracts, cost)}, orders={"brought": order},
-        )  # fmt: skip
+        return found
 
     def rules(self) -> AdoptRulebook:
         """The same rules with another rate; or not in force yet, or not readable."""
@@ -314,9 +278,13 @@ class Venue:
         if rng.random() < 0.2:
             other = Side(*view.where())
         off = rng.choice((0.0, 0.002, 0.01, 0.3)) * (1 if buys else -1)
+        price = view.price_text(name, off)
+        met = self.owners.resting(name, buys) if rng.random() < 0.4 else None
+        if met is not None:
+            other, contracts, price = met
         return Liquidate(
             account=where[0], pool=where[1], instrument=name, contracts=contracts,
-            price=view.price_text(name, off), buys=buys, counterparty=other,
+            price=price, buys=buys, counterparty=other,
             penalty=rng.choice((0, 5, 1_000)), tier=rng.choice(TIERS),
         )  # fmt: skip
 
