@@ -197,12 +197,15 @@ def _may_draw(account: str, pool: str, work: Workspace) -> int | None:
     return min(left, to_smallest_units(most, MONEY_DECIMALS, round_down=True))
 
 
-def _check_drawn(account: str, pool: str, work: Workspace) -> None:
-    """Refuse what comes after a draw while there is a 10^-6 that could be drawn."""
+def _check_drawn(account: str, pool: str, asset: str, work: Workspace) -> None:
+    """Refuse what comes after a draw while one unit of what is owed could still be drawn."""
     free = _may_draw(account, pool, work)
-    if free is None:
+    if free == 0:
+        return
+    unit = value_of(asset, 1, work)
+    if free is None or unit is None:
         refuse(Rejection.POOL_UNPRICED, f"{account}/{pool}")
-    if free:
+    if scale_up(unit[0], 1, unit[1]) <= free:
         refuse(Rejection.DRAW_FIRST, pool, None, free)
 
 
@@ -233,7 +236,7 @@ def pay_insurance(command: c.PayInsurance, work: Workspace) -> None:
     amount = amount_of(command.amount, decimals)
     work.accrue(account, pool)
     _check_owed(account, pool, asset, amount, work)
-    _check_drawn(account, pool, work)
+    _check_drawn(account, pool, asset, work)
     fund = INSURANCE + command.tier
     there = max(0, work.book.balance(fund, SHARED, asset))
     if amount > there:
@@ -291,7 +294,7 @@ def socialise(command: c.Socialise, work: Workspace) -> None:
     amount = amount_of(command.amount, decimals)
     work.accrue(account, pool)
     _check_owed(account, pool, asset, amount, work)
-    _check_drawn(account, pool, work)
+    _check_drawn(account, pool, asset, work)
     assert work.setting.rules is not None
     for tier in work.setting.rules.gain_tiers:
         if (there := work.book.balance(INSURANCE + tier, SHARED, asset)) > 0:

@@ -166,7 +166,8 @@ def scenario_set(
     """Return all scenarios of a market; without joint rows `probability` is empty."""
     names, rows, vols = stress_rows(market, rulebook, view)
     n_factors = len(market.factors)
-    moves, vol_moves = np.array(rows).reshape(-1, n_factors), np.array(vols).reshape(-1, n_factors)
+    moves = np.array(rows).reshape(len(rows), n_factors)
+    vol_moves = np.array(vols).reshape(len(vols), n_factors)
     weight = np.full(len(names), rulebook.margin.stress_weight)
     probability = np.zeros(0)
     refused: tuple[str, ...] = ()

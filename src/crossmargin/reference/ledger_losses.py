@@ -243,8 +243,8 @@ def _empty(case: Case, name: str, pool: str) -> None:
             raise Refused("pool_not_empty")
 
 
-def _drawn_out(case: Case, account: str, pool: str) -> None:
-    """The shared pool pays first, as long as there is a 10^-6 it could pay."""
+def _drawn_out(case: Case, account: str, pool: str, asset: str) -> None:
+    """The shared pool pays first, as long as one unit of what is owed is worth what it may pay."""
     held = case.book.accounts[account].pools[pool]
     if pool == SHARED or held.limit is None:
         return
@@ -253,7 +253,14 @@ def _drawn_out(case: Case, account: str, pool: str) -> None:
     if most is None:
         raise Refused("pool_unpriced")
     low, high = within(standing, pool, held)
-    case.claim(False if low else (None if high else True), Refused("draw_first"))
+    if not high:
+        return
+    unit = value_of(case, asset, 1)
+    if unit is None:
+        raise Refused("pool_unpriced")
+    least, most_worth = (up(unit * (1 + way * ULPS)) for way in (-1, 1))
+    truth = False if most_worth <= low else (True if least > high else None)
+    case.claim(truth, Refused("draw_first"))
 
 
 def fund_insurance(case: Case, command: Any) -> None:
@@ -276,7 +283,7 @@ def pay_insurance(case: Case, command: Any) -> None:
     book = case.book
     owes(case, command)
     _empty(case, name, pool)
-    _drawn_out(case, name, pool)
+    _drawn_out(case, name, pool, command.asset)
     there = book.cash(fund(command.tier), SHARED, command.asset)
     if command.amount > there:
         raise Refused("fund_short", command.amount, there)
@@ -299,7 +306,7 @@ def socialise(case: Case, command: Any) -> None:
     book = case.book
     owes(case, command)
     _empty(case, name, pool)
-    _drawn_out(case, name, pool)
+    _drawn_out(case, name, pool, command.asset)
     assert book.rules is not None
     if any(book.cash(fund(tier), SHARED, asset) > 0 for tier in book.rules.gain_tiers):
         raise Refused("insurance_first")

@@ -165,21 +165,22 @@ class Pressed:
         rng, view = self.rng, self.view
         name, limit = self._named("d"), rng.choice((5, 10**6, 10**8))
         terms = (PoolTerms(SHARED, "cross_sum"), PoolTerms("dry", "isolated", limit))
-        owed = view.units("USD", 3.0 * limit / 1e6)
+        # A satoshi is worth more than the smallest of these limits: nobody can draw it.
+        asset = rng.choice(("USD", "USD", "BTC"))
+        owed = view.units(asset, 3.0 * limit / 1e6)
         found: list[AnyCommand] = [
             OpenAccount(account=name, pools=terms),
-            Deposit(account=name, asset="USD", amount=10 * owed),
-            ImportAccount(account=name, pool="dry", balances={"USD": -owed}),
+            Deposit(account=name, asset=asset, amount=10 * owed),
+            ImportAccount(account=name, pool="dry", balances={asset: -owed}),
         ]
-        # A cent is 10,000 of the units in which limits are counted.
-        most = max(1, limit // 10_000)
+        most = view.units(asset, limit / 1e6)
         first = rng.choice((most, most - 1, max(1, most // 2), most + 1))
         for amount in (first, most - first, 1, 1):
-            found.append(Draw(account=name, pool="dry", asset="USD", amount=max(1, amount)))
-        found.append(PayInsurance(account=name, pool="dry", tier="A", asset="USD", amount=1))
+            found.append(Draw(account=name, pool="dry", asset=asset, amount=max(1, amount)))
+        found.append(PayInsurance(account=name, pool="dry", tier="A", asset=asset, amount=1))
         if rng.random() < 0.3:
-            found.append(Repay(account=name, pool="dry", asset="USD", amount=owed))
-            found.append(ImportAccount(account=name, pool="dry", balances={"USD": 1}))
+            found.append(Repay(account=name, pool="dry", asset=asset, amount=owed))
+            found.append(ImportAccount(account=name, pool="dry", balances={asset: 1}))
         return found
 
     def settled_twice(self) -> list[AnyCommand]:
