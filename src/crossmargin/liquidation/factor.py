@@ -56,16 +56,16 @@ def lose(factor: Factor, amount: int) -> Factor:
     """Spread a loss over all holders; O(1)."""
     if not 0 <= amount <= factor.backing:
         raise InputInvalid("loss", amount, f"lie in [0, {factor.backing}], what backs the holders")
-    backing = factor.backing - amount
     if not amount:
         return factor
-    value = scale_down(factor.value, backing, factor.backing)
-    shift = factor.shift
-    while 0 < value < LOW:
+    backing = factor.backing - amount
+    if not backing:
+        return Factor(ONE, 0, factor.epoch + 1, 0)
+    value, shift = factor.value, factor.shift
+    # Scaled up before it is rounded: a loss of nearly everything costs no digits.
+    while value * backing < LOW * factor.backing:
         value, shift = value * ONE, shift + 1
-    if not value:
-        return Factor(ONE, 0, factor.epoch + 1, backing)
-    return Factor(value, shift, factor.epoch, backing)
+    return Factor(scale_down(value, backing, factor.backing), shift, factor.epoch, backing)
 
 
 def settle(held: Settled, factor: Factor) -> Settled:
