@@ -256,8 +256,9 @@ def _shares(weights: Lots, caps: Lots, need: int, holders: tuple[Holder, ...]) -
     """
     need = min(max(0, need), sum(caps))
     rows = [row for row, cap in enumerate(caps) if cap]
-    rows.sort(key=lambda row: Fraction(caps[row], weights[row]))
     out, total, left = [0] * len(caps), sum(weights[row] for row in rows), need
+    if any(need * weights[row] >= caps[row] * total for row in rows):
+        rows.sort(key=lambda row: Fraction(caps[row], weights[row]))
     filled = 0
     for row in rows:
         if left * weights[row] < caps[row] * total:
