@@ -166,6 +166,11 @@ def test_shares_are_exact_where_floats_are_not():
     assert sum(POLICIES["risk_aware_pro_rata"](big, 10**24 + 1)) == 10**24 + 1
 
 
+def test_leverage_weighs_as_it_is():
+    two = columns([winner("ann", 10**15, leverage=1.0), winner("bob", 10**15, leverage=2.0)])
+    assert POLICIES["risk_aware_pro_rata"](two, 3 * 10**14) == (10**14, 2 * 10**14)
+
+
 # --- laws -----------------------------------------------------------------------------------------
 
 needs = st.integers(0, 250)

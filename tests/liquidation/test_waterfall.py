@@ -114,6 +114,18 @@ def test_lots_nobody_could_take_stay_open_and_are_stated():
     assert (got.step("adl").paid, got.left) == (15, 30)
 
 
+def test_a_hedge_goes_with_its_share_of_the_whole_position():
+    # Ann has 10 lots against 20 of another contract, and room for 4: 45 over 15 lots is 3 a lot.
+    hedged = columns([winner("ann", 10, hedge=20), winner("bob", 5)])
+    got = waterfall(
+        replace(NOTHING, owed=45), SPLIT, adl("hedge_aware", room=(12, 99), table=hedged), ()
+    )
+    assert got.closings is not None
+    # Bob hedges nothing: all 5. Ann 4 of 10, and so 8 of 20.
+    assert (got.closings.lots, got.closings.hedge_lots) == ((4, 5), (8, 0))
+    assert (got.closings.open_lots, got.left) == (6, 18)
+
+
 def test_a_policy_that_closes_more_than_is_open_is_refused():
     with pytest.raises(InputInvalid, match=r"adl\.policy"):
         waterfall(replace(NOTHING, owed=45), SPLIT, adl("queue_whole"), ())
@@ -206,8 +218,7 @@ def test_nobody_pays_more_than_its_step_allows_and_none_before_its_turn(seed):
     got = waterfall(given_, split, by_adl, holders)
     steps = {step.name: step for step in got.steps}
     assert steps["draw"].paid <= given_.draw_room
-    gained = sum(p.amount for p in steps["penalty"].parts if p.holder == FUND)
-    assert steps["insurance"].paid <= given_.fund + gained
+    assert steps["insurance"].paid <= given_.fund
     if by_adl is not None:
         rooms = dict(zip(by_adl.candidates.holders, by_adl.room, strict=True))
         for part in steps["adl"].parts:
@@ -221,7 +232,7 @@ def test_nobody_pays_more_than_its_step_allows_and_none_before_its_turn(seed):
     if steps["draw"].left:
         assert steps["draw"].paid == given_.draw_room
     if steps["insurance"].left:
-        assert steps["insurance"].paid == given_.fund + gained
+        assert steps["insurance"].paid == given_.fund
     if got.left:
         assert steps["socialised"].paid == sum(h.room for h in holders)
     # What is rounded is kept: under a unit a payer.

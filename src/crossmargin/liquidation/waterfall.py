@@ -136,12 +136,10 @@ def waterfall(
     steps = [Step("own_equity", own, given.owed - own, ())]
     shared = (given.pool[0], SHARED)
     steps.append(_help("draw", Bearer(shared, given.draw_room), given, steps[-1].left))
-    penalty = penalise(given, split)
-    steps.append(Step("penalty", 0, steps[-1].left, penalty))
+    steps.append(Step("penalty", 0, steps[-1].left, penalise(given, split)))
+    # A penalty just paid in is no help: where there is one, nothing is owed.
     fund: Holder = (INSURANCE + given.tier, SHARED)
-    paid_in = sum(part.amount for part in penalty if part.holder == fund)
-    room = given.fund + paid_in
-    steps.append(_help("insurance", Bearer(fund, room), given, steps[-1].left))
+    steps.append(_help("insurance", Bearer(fund, given.fund), given, steps[-1].left))
     left, closings = steps[-1].left, None
     if adl is None or not left:
         steps.append(Step("adl", 0, left, ()))

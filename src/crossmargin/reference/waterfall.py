@@ -158,7 +158,7 @@ def steps(case: Case) -> list[tuple[int, Ledger]]:
     insured = penalty - a - b
     moved = {case.pool: -penalty, case.liquidator: a, case.fees: b, case.fund: insured}
     out.append((case.left, {who: x for who, x in moved.items() if x}))
-    out.append(_pay(case, case.fund, case.in_fund + insured))
+    out.append(_pay(case, case.fund, case.in_fund))
     out.append(_adl(case))
     out.append(_socialised(case))
     return out
