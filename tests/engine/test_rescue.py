@@ -40,7 +40,7 @@ def test_a_bucket_that_ends_at_minus_52_is_paid_as_the_waterfall_says():
             holding("cat", {"USD": 2_000}))  # fmt: skip
     made.do(c.FundInsurance(tier="A", asset="USD", amount=5 * USD))
     have = (Bearer(("bob", SHARED), 1_001), Bearer(("cat", SHARED), 2_000))
-    found = waterfall(empty(52 * USD, 40 * USD, 5 * USD), SPLIT, None, have)
+    found = waterfall(empty(52 * USD, 40 * USD, 5 * USD), SPLIT, (), have)
     before = users(made)
     orders = payments(found, "USD")
     assert [type(order).__name__ for order in orders] == ["Draw", "PayInsurance", "Socialise"]
@@ -113,17 +113,18 @@ def test_a_deleveraging_leaves_the_bankrupt_nothing_and_owing_nothing(policy, sh
     made, them, gone = sunk_venue(short_pool)
     # Each may give up its gain: 100 a contract.
     room = (100 * USD, 200 * USD, 300 * USD)
-    found = waterfall(gone, SPLIT, Adl(POLICIES[policy], them, room, 100), ())
+    found = waterfall(gone, SPLIT, (Adl("ETH-PERP", POLICIES[policy], them, room, 100, 1),), ())
     assert found.left == 0
     terms = made.book.head.listing.terms["ETH-PERP"]
     mark = "2100" if short_pool else "1900"
-    made.do(*deleverages(found, Open("ETH-PERP", terms, mark, CT // 100, short_pool, 2), them))
+    opened = Open("ETH-PERP", terms, mark, CT // 100, short_pool, 2)
+    made.do(*deleverages(gone.pool, found.closings[0], opened, them))
     assert made.position("sunk", "ETH-PERP") is None
     # Each of up to three fills may round a cent against the pool.
     assert -3 <= made.balance("sunk", "USD") <= 0
     if made.balance("sunk", "USD"):
         rest = waterfall(
-            empty(-made.balance("sunk", "USD"), pool=gone.pool), SPLIT, None,
+            empty(-made.balance("sunk", "USD"), pool=gone.pool), SPLIT, (),
             (Bearer(("cat", SHARED), made.balance("cat", "USD")),),
         )  # fmt: skip
         made.do(*payments(rest, "USD"))
@@ -135,11 +136,12 @@ def test_insurance_first_and_candidates_for_the_rest():
     made.do(c.FundInsurance(tier="A", asset="USD", amount=20 * USD))
     found = waterfall(
         empty(50 * USD, fund=20 * USD, pool=gone.pool), SPLIT,
-        Adl(POLICIES["queue"], them, (100 * USD,) * 3, 100), (),
+        (Adl("ETH-PERP", POLICIES["queue"], them, (100 * USD,) * 3, 100, 1),), (),
     )  # fmt: skip
     # 30 of 50 by 100 lots: 0.30 a lot, 30 a contract on top of 1,900.
     terms = made.book.head.listing.terms["ETH-PERP"]
-    orders = deleverages(found, Open("ETH-PERP", terms, "1900", CT // 100, False, 2), them)
+    opened = Open("ETH-PERP", terms, "1900", CT // 100, False, 2)
+    orders = deleverages(gone.pool, found.closings[0], opened, them)
     assert [(o.counterparty[0], o.price, o.contracts) for o in orders] == [("cat", "1930", CT)]
     made.do(*orders)
     assert made.balance("sunk", "USD") == -20 * USD
@@ -150,13 +152,13 @@ def test_insurance_first_and_candidates_for_the_rest():
 
 def test_more_holders_than_a_command_names_are_asked_by_several():
     have = tuple(Bearer((f"h{k:04}", SHARED), 10) for k in range(2_500))
-    found = waterfall(empty(12_345), SPLIT, None, have)
+    found = waterfall(empty(12_345), SPLIT, (), have)
     orders = payments(found, "USD")
     assert [len(order.holders) for order in orders] == [1_000, 1_000, 500]
     assert sum(order.amount for order in orders) == 12_345
 
 
 def test_a_waterfall_in_which_nobody_pays_asks_for_nothing():
-    found = waterfall(empty(0), SPLIT, None, ())
+    found = waterfall(empty(0), SPLIT, (), ())
     assert payments(found, "USD") == ()
-    assert deleverages(found, open_eth(), sunk_venue(False)[1]) == ()
+    assert found.closings == ()

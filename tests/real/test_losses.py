@@ -147,7 +147,7 @@ def test_percolators_waterfall_as_published_and_conserving_beside_it(shared):
         ours = waterfall(
             Shortfall(("venue", "all"), 0, max(0, short), 0, ("k", SHARED), 0, "A",
                       start.insurance),
-            PenaltySplit(0, 0), None, (Bearer(("gains", SHARED), start.warming),),
+            PenaltySplit(0, 0), (), (Bearer(("gains", SHARED), start.warming),),
         )  # fmt: skip
         then = socialise(("venue", "all"), ours.left, (Bearer(("users", SHARED), start.equity),))
         assert ours.step("socialised").paid == fair.burned

@@ -1,6 +1,6 @@
 """From a loss waterfall to the commands that carry it out.
 
-In     a Waterfall, the contract to be closed and its mark.
+In     a Waterfall, the contracts to be closed and their marks.
 Out    commands, in the order in which the engine takes them.
 Owns   the price of a deleveraging, and that order: positions first, then who pays.
 Never  decides who bears what: the waterfall did.
@@ -8,7 +8,8 @@ Signs  amounts > 0; a lot is `lot` contracts (10^-18).
 Spec   docs/spec/09-waterfall.md, (9.65), (9.66)
 
 The engine lets nobody pay for a pool that still holds something, so a pool with open lots is closed
-first. Fills round, so what it owes then is asked again: a second waterfall, without deleveraging.
+first, the contracts that cover least before the others, because only a bankrupt is deleveraged.
+Fills round, so what it owes then is asked again: a second waterfall, without deleveraging.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from crossmargin.domain.book import Terms
 from crossmargin.engine import commands as c
 from crossmargin.engine.workspace import HOLDERS_MAX
 from crossmargin.ledger import exactly
-from crossmargin.liquidation.adl import Candidates
-from crossmargin.liquidation.waterfall import Waterfall
+from crossmargin.liquidation.adl import Candidates, Holder
+from crossmargin.liquidation.waterfall import Closings, Waterfall
 
 # Decimals of a price that was worked out: what a command's price may have at least.
 PRICE_DECIMALS = exactly.PRICE_MIN_DIGITS
@@ -80,17 +81,19 @@ def closing_price(given: Open, lots: int, covers: int) -> str:
     return text
 
 
-def deleverages(found: Waterfall, given: Open, them: Candidates) -> tuple[c.Deleverage, ...]:
+def deleverages(
+    pool: Holder, closed: Closings, given: Open, them: Candidates
+) -> tuple[c.Deleverage, ...]:
     """Return a command for each candidate that is closed, all at one price."""
-    if found.closings is None or not sum(found.closings.lots):
+    if not sum(closed.lots):
         return ()
-    price = closing_price(given, sum(found.closings.lots), found.step("adl").paid)
+    price = closing_price(given, sum(closed.lots), closed.covers)
     return tuple(
         c.Deleverage(
             instrument=given.instrument, contracts=lots * given.lot, price=price,
-            bankrupt=found.shortfall.pool, bankrupt_buys=given.buys, counterparty=holder,
+            bankrupt=pool, bankrupt_buys=given.buys, counterparty=holder,
         )
-        for holder, lots in zip(them.holders, found.closings.lots, strict=True)
+        for holder, lots in zip(them.holders, closed.lots, strict=True)
         if lots
     )  # fmt: skip
 

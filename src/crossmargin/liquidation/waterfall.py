@@ -81,29 +81,43 @@ class Shortfall:
 
 @dataclass(frozen=True, slots=True)
 class Adl:
-    """Close a pool's open lots against candidates, at the price that leaves it exactly nothing.
+    """Close a pool's open lots of one contract against candidates.
 
-    room  (N,) what each candidate may give up at most, smallest units: its gain, say
+    room    (N,) what each candidate may give up at most, smallest units: its gain, say
+    lots    what the pool has open;  weight: the margin it would need alone, in any one unit
     """
 
+    contract: str
     policy: Policy
     candidates: Candidates
     room: tuple[int, ...]
     lots: int
+    weight: int
 
     def __post_init__(self) -> None:
         if len(self.room) != len(self.candidates.holders):
             raise InputInvalid(
-                "adl.room", len(self.room), f"have {len(self.candidates.holders)} rows"
-            )
-        if (low := min((self.lots, *self.room))) < 0:
-            raise InputInvalid("adl", low, "have lots and room of 0 or more")
+                f"adl.{self.contract}.room", len(self.room),
+                f"have {len(self.candidates.holders)} rows",
+            )  # fmt: skip
+        if min(self.room, default=0) < 0:
+            raise InputInvalid(f"adl.{self.contract}.room", min(self.room), "be 0 or more")
+        for name in ("lots", "weight"):
+            if (found := getattr(self, name)) <= 0:
+                raise InputInvalid(f"adl.{self.contract}.{name}", found, "be more than 0")
 
 
 @dataclass(frozen=True, slots=True)
 class Closings:
-    """Lots closed of each candidate, and of the legs they hedge; lots the pool still has open."""
+    """What was closed of one contract.
 
+    covers      what the contract's closings take off the debt
+    lots        closed of each candidate;  hedge_lots: of the legs they hedge
+    open_lots   what the pool still has open
+    """
+
+    contract: str
+    covers: int
     lots: Lots
     hedge_lots: Lots
     open_lots: int
@@ -111,11 +125,11 @@ class Closings:
 
 @dataclass(frozen=True, slots=True)
 class Waterfall:
-    """The steps in order. left: what nobody bore; closings: None where nobody was deleveraged."""
+    """The steps in order. left: what nobody bore; closings: of each contract, where any were."""
 
     shortfall: Shortfall
     steps: tuple[Step, ...]
-    closings: Closings | None
+    closings: tuple[Closings, ...]
 
     @property
     def left(self) -> int:
@@ -128,7 +142,7 @@ class Waterfall:
 
 
 def waterfall(
-    given: Shortfall, split: PenaltySplit, adl: Adl | None, holders: tuple[Bearer, ...]
+    given: Shortfall, split: PenaltySplit, adl: tuple[Adl, ...], holders: tuple[Bearer, ...]
 ) -> Waterfall:
     """Return who bears a shortfall, step by step (9.61)."""
     own = min(given.own, given.owed)
@@ -140,12 +154,8 @@ def waterfall(
     # A penalty just paid in is no help: where there is one, nothing is owed.
     fund: Holder = (INSURANCE + given.tier, SHARED)
     steps.append(_help("insurance", Bearer(fund, given.fund), given, steps[-1].left))
-    left, closings = steps[-1].left, None
-    if adl is None or not left:
-        steps.append(Step("adl", 0, left, ()))
-    else:
-        step, closings = deleverage(given.pool, left, adl)
-        steps.append(step)
+    step, closings = deleverage(given.pool, steps[-1].left, adl)
+    steps.append(step)
     steps.append(socialise(given.pool, steps[-1].left, holders))
     return Waterfall(given, tuple(steps), closings)
 
@@ -173,43 +183,64 @@ def penalise(given: Shortfall, split: PenaltySplit) -> tuple[Part, ...]:
     return tuple(part for part in parts if part.amount)
 
 
-def deleverage(pool: Holder, left: int, adl: Adl) -> tuple[Step, Closings]:
-    """Close the pool's lots so that together they cover what is left (9.66).
+def deleverage(pool: Holder, left: int, adl: tuple[Adl, ...]) -> tuple[Step, tuple[Closings, ...]]:
+    """Close the pool's contracts so that together they cover what is left (9.65, 9.66)."""
+    if not left or not adl:
+        return Step("adl", 0, left, ()), ()
+    parts: list[Part] = []
+    closings = []
+    for one, due in zip(adl, _split(left, adl), strict=True):
+        found, given = _close(one, due)
+        parts += given
+        closings.append(found)
+    covered = sum(found.covers for found in closings)
+    if covered:
+        parts.append(Part(pool, covered))
+    if rest := -sum(part.amount for part in parts):
+        parts.append(Part((ROUNDING, SHARED), rest))
+    return Step("adl", covered, left - covered, tuple(parts)), tuple(closings)
 
-    Each of its N lots covers left / N. A candidate gives that up for every lot it loses, up; the
-    pool is credited down; what is between goes to rounding.
+
+def _split(left: int, adl: tuple[Adl, ...]) -> list[int]:
+    """Return what each contract covers: by weight, the units left over by largest remainder."""
+    total = sum(one.weight for one in adl)
+    dues = [scale_down(left, one.weight, total) for one in adl]
+    order = sorted(
+        range(len(adl)), key=lambda k: (-(left * adl[k].weight % total), adl[k].contract)
+    )
+    for k in order[: left - sum(dues)]:
+        dues[k] += 1
+    return dues
+
+
+def _close(adl: Adl, due: int) -> tuple[Closings, list[Part]]:
+    """Close one contract. Each of its N lots covers due / N.
+
+    A candidate gives that up for every lot it loses, up; the pool is credited down.
     """
-    n = adl.lots
-    if not n:
-        return Step("adl", 0, left, ()), Closings((0,) * len(adl.room), (0,) * len(adl.room), 0)
+    n, whole = adl.lots, adl.candidates
     able = tuple(
-        min(lots, room * n // left)
-        for lots, room in zip(adl.candidates.lots, adl.room, strict=True)
+        min(lots, room * n // due) if due else lots
+        for lots, room in zip(whole.lots, adl.room, strict=True)
     )
     # Hedges keep their proportion to the whole position, not to what it may lose.
     kept = tuple(
-        scale_up(hedge, able_, lots) if lots else 0
-        for hedge, able_, lots in zip(
-            adl.candidates.hedge_lots, able, adl.candidates.lots, strict=True
-        )
+        scale_up(hedge, some, lots) if lots else 0
+        for hedge, some, lots in zip(whole.hedge_lots, able, whole.lots, strict=True)
     )
-    among = replace(adl.candidates, lots=able, hedge_lots=kept)
+    among = replace(whole, lots=able, hedge_lots=kept)
     closed = adl.policy(among, n)
     total = sum(closed)
     if total > n:
         raise InputInvalid(
-            "adl.policy", total, f"close at most {n} lots, what the pool has open",
+            f"adl.{adl.contract}.policy", total, f"close at most {n} lots, what the pool has open",
             "take a policy that cuts positions",
         )  # fmt: skip
-    paid = scale_down(left, total, n)
-    gives = [scale_up(left, lots, n) for lots in closed]
+    gives = [scale_up(due, lots, n) for lots in closed]
     parts = [Part(h, -x) for h, x in zip(among.holders, gives, strict=True) if x]
-    if paid:
-        parts.append(Part(pool, paid))
-    if rest := sum(gives) - paid:
-        parts.append(Part((ROUNDING, SHARED), rest))
-    step = Step("adl", paid, left - paid, tuple(parts))
-    return step, Closings(closed, hedge_closings(among, closed), n - total)
+    covers = scale_down(due, total, n)
+    hedges = hedge_closings(among, closed)
+    return Closings(adl.contract, covers, closed, hedges, n - total), parts
 
 
 def socialise(pool: Holder, left: int, holders: tuple[Bearer, ...]) -> Step:

@@ -123,6 +123,17 @@ def _by_class(winners: list[Winner], able: list[int], need: int, classes: list[f
 # --- the waterfall --------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Contract:
+    """What the pool has open of one contract, and who may be closed against it, with their room."""
+
+    name: str
+    lots: int
+    weight: int
+    policy: str
+    winners: list[tuple[Winner, int]]
+
+
 @dataclass
 class Case:
     """A pool after its sale, with all who may be asked (9.60)."""
@@ -139,9 +150,7 @@ class Case:
     split: tuple[int, int]
     draw_room: int
     in_fund: int
-    lots: int
-    policy: str
-    winners: list[tuple[Winner, int]]
+    contracts: list[Contract]
     holders: list[tuple[Holder, int]]
     moved: list[Ledger] = field(default_factory=list)
     left: int = 0
@@ -171,21 +180,23 @@ def _pay(case: Case, who: Holder, room: int) -> tuple[int, Ledger]:
 
 
 def _adl(case: Case) -> tuple[int, Ledger]:
-    """(9.66)."""
-    if not case.left or not case.lots:
+    """(9.65), (9.66)."""
+    if not case.left or not case.contracts:
         return case.left, {}
-    each = Fraction(case.left, case.lots)
-    able = []
-    for winner, room in case.winners:
-        lots = min(winner.lots, math.floor(room / each))
-        able.append(Winner(winner.holder, lots, winner.gain, winner.leverage, winner.buffer,
-                           winner.lot_gain, winner.hedge))  # fmt: skip
-    lost = closed(case.policy, able, case.lots)
     moved: Ledger = {}
-    for winner, n in zip(able, lost, strict=True):
-        if n:
-            moved[winner.holder] = -up(n * each)
-    got = math.floor(sum(lost) * each)
+    got = 0
+    for contract, due in zip(case.contracts, _dues(case), strict=True):
+        each = Fraction(due, contract.lots)
+        able = []
+        for winner, room in contract.winners:
+            lots = min(winner.lots, math.floor(room / each)) if due else winner.lots
+            able.append(Winner(winner.holder, lots, winner.gain, winner.leverage, winner.buffer,
+                               winner.lot_gain, winner.hedge))  # fmt: skip
+        lost = closed(contract.policy, able, contract.lots)
+        for winner, n in zip(able, lost, strict=True):
+            if gives := up(n * each):
+                moved[winner.holder] = moved.get(winner.holder, 0) - gives
+        got += math.floor(sum(lost) * each)
     given = -sum(moved.values())
     if got:
         moved[case.pool] = got
@@ -193,6 +204,18 @@ def _adl(case: Case) -> tuple[int, Ledger]:
         moved[case.rounding] = given - got
     case.left -= got
     return case.left, moved
+
+
+def _dues(case: Case) -> list[int]:
+    """Units handed out one at a time, each to whoever is furthest below its exact share."""
+    total = sum(contract.weight for contract in case.contracts)
+    exact = [Fraction(case.left * contract.weight, total) for contract in case.contracts]
+    out = [math.floor(x) for x in exact]
+    while sum(out) < case.left:
+        behind = [k for k in range(len(out)) if out[k] <= exact[k]]
+        k = min(behind, key=lambda k: (out[k] - exact[k], case.contracts[k].name))
+        out[k] += 1
+    return out
 
 
 def _socialised(case: Case) -> tuple[int, Ledger]:

@@ -41,7 +41,7 @@ def test_the_conserving_rule_cuts_what_is_missing():
 def test_our_waterfall_cuts_the_same_as_the_conserving_rule():
     # 800k of 1.3M are not backed by collateral: insurance 200k, warming gains 100k, equity 500k.
     fund = Shortfall(("venue", "all"), 0, 800_000, 0, ("k", SHARED), 0, "A", FULL.insurance)
-    first = waterfall(fund, PenaltySplit(0, 0), None, (Bearer(("gains", SHARED), FULL.warming),))
+    first = waterfall(fund, PenaltySplit(0, 0), (), (Bearer(("gains", SHARED), FULL.warming),))
     then = socialise(fund.pool, first.left, (Bearer(("users", SHARED), FULL.equity),))
     assert (first.step("insurance").paid, first.step("socialised").paid) == (200_000, 100_000)
     assert Fraction(then.paid, FULL.equity) == conserving(FULL).cut_frac
