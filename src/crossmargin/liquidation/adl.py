@@ -124,20 +124,26 @@ def deleverage(policy: str, given: Candidates, loss: int, lot_covers: tuple[int,
     lots = POLICIES[policy](given, need)
     caps = given.capacity()
     hedges = hedge_closings(given, lots) if policy == "hedge_aware" else (0,) * len(lots)
-    closed, value = np.array(lots, dtype=np.float64), given.lot_usd
+    closed = np.array(lots, dtype=np.float64)
     parts = [n / cap for n, cap in zip(lots, caps, strict=True) if n]
     hit = [k for k, n in enumerate(lots) if n]
     return Outcome(
         policy, lots, hedges,
         missing=max(0, need - sum(lots)),
         overshoot=max(0, scale_up(sum(lots), num, den) - loss),
-        closed_usd=float(closed[hit] @ value[hit]),
-        regret_usd=float(closed[hit] @ given.lot_gain_usd[hit]),
+        closed_usd=float(closed[hit] @ given.lot_usd[hit]),
+        regret_usd=float(regrets(given, lots).sum()),
         touched=len(hit),
         parted=sum(1 for k in hit if given.hedge_lots[k] and not hedges[k]),
         worst_frac=max(parts, default=0.0),
         set_aside=sum(1 for n, cap in zip(given.lots, caps, strict=True) if n and not cap),
     )  # fmt: skip
+
+
+def regrets(given: Candidates, lots: Lots) -> F64:
+    """Return what the lots closed of each row would have gained afterwards; 0 where none were."""
+    closed = np.array(lots, dtype=np.float64)
+    return np.where(closed > 0.0, closed * given.lot_gain_usd, 0.0)
 
 
 # --- policies -------------------------------------------------------------------------------------
