@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from crossmargin.base.errors import InputInvalid
 from crossmargin.domain.accounts import SHARED
 from crossmargin.domain.waterfall_rules import PenaltySplit
 from crossmargin.engine import commands as c
+from crossmargin.engine.replies import Rejected, Rejection
 from crossmargin.engine.rescue import Open, closing_price, deleverages, payments
 from crossmargin.liquidation.adl import POLICIES, Candidates
 from crossmargin.liquidation.waterfall import Adl, Bearer, Shortfall, balances, waterfall
@@ -49,6 +53,41 @@ def test_a_bucket_that_ends_at_minus_52_is_paid_as_the_waterfall_says():
     moved = {who: after.get(who, 0) - before.get(who, 0) for who in {*before, *after}}
     assert {who: x for who, x in moved.items() if x} == balances(found.steps)
     assert found.left == 0
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_a_waterfall_says_is_what_the_engine_does(seed):
+    rng = random.Random(seed)
+    cents = [rng.choice((0, 1, rng.randint(0, 20_000))) for _ in range(6)]
+    there, fund, limit = cents[0], cents[1], rng.randint(1, 150)
+    owed = rng.randint(1, 20_000)
+    made = venue()
+    made.do(account("ann", bucket("b", limit)))
+    if there:
+        made.do(holding("ann", {"USD": there}))
+    made.do(holding("ann", {"USD": -owed}, pool="b"))
+    if fund:
+        made.do(c.FundInsurance(tier="A", asset="USD", amount=fund))
+    have = []
+    for name, amount in zip(("bob", "cat", "dan"), cents[2:5], strict=True):
+        made.do(account(name))
+        if amount:
+            made.do(holding(name, {"USD": amount}))
+        have.append(Bearer((name, SHARED), amount))
+    # t of (1.14): what the bucket lacks, its limit, what the shared pool has; all in cents here.
+    room = min(owed, limit * USD, there)
+    found = waterfall(empty(owed, room, fund), SPLIT, (), tuple(have))
+    before = users(made)
+    for order in payments(found, "USD"):
+        [reply] = made.ask(order)
+        if isinstance(reply, Rejected):
+            # The engine's t is a float, rounded down: all of it may take two draws.
+            assert (reply.reason, reply.asked - reply.free) == (Rejection.DRAW_TOO_LARGE, 1)
+            made.do(replace(order, amount=order.amount - 1), replace(order, amount=1))
+    after = users(made)
+    moved = {who: after.get(who, 0) - before.get(who, 0) for who in {*before, *after}}
+    assert {who: x for who, x in moved.items() if x} == balances(found.steps)
+    assert made.balance("ann", "USD", "b") == -found.left
 
 
 def open_eth(buys: bool = False) -> Open:

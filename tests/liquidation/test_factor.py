@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from crossmargin.base.errors import InputInvalid
 from crossmargin.domain.accounts import SHARED
+from crossmargin.domain.book import ROUNDING
 from crossmargin.liquidation.factor import (
     LOW,
     Settled,
@@ -111,6 +112,31 @@ def test_one_loss_is_the_explicit_cut_to_a_unit(held, share):
         # The factor is down to 27 digits, the balance to a unit: at most one below.
         assert 0 <= amount + cut.get(name, 0) - got <= 1
     assert 0 <= residue(lose(factor, loss), settled) <= 2 * len(held)
+
+
+@given(
+    st.lists(st.integers(0, 10**18), min_size=1, max_size=8),
+    st.lists(st.integers(0, 10**9 - 1), min_size=1, max_size=12),
+)
+def test_many_losses_are_the_explicit_cuts_to_a_few_units(held, shares):
+    factor, settled = opened(held)
+    explicit = {(f"h{k}", SHARED): x for k, x in enumerate(held)}
+    kept = 0
+    for share in shares:
+        loss = sum(explicit.values()) * share // 10**9
+        factor = lose(factor, loss)
+        step = socialise(("z", "b"), loss, tuple(Bearer(h, x) for h, x in explicit.items()))
+        for part in step.parts:
+            if part.holder in explicit:
+                explicit[part.holder] += part.amount
+            elif part.holder[0] == ROUNDING:
+                kept += part.amount
+    # Money is where it was put: what cuts kept for rounding, the factor keeps as its residue.
+    assert sum(explicit.values()) + kept == factor.backing
+    off = len(shares) * (len(held) + 1)
+    for h, x in zip(settled, explicit.values(), strict=True):
+        assert abs(settle(h, factor).amount - x) <= off
+    assert abs(residue(factor, settled) - kept) <= off * len(held)
 
 
 # So large that a unit of the factor is many of the balance: a factor rounded up would show.
