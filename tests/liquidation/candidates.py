@@ -47,7 +47,7 @@ def made(seed: int, n: int, lots_max: int = 40) -> list[Winner]:
             name,
             rng.randint(0, lots_max),
             rng.choice((*GAINS, math.nan, rng.uniform(-1.0, 5.0))),
-            rng.choice((*LEVERAGES, math.inf, rng.uniform(0.0, 50.0), 5e-324)),
+            rng.choice((*LEVERAGES, math.inf, 1e9, 1.1e9, rng.uniform(0.0, 50.0), 5e-324)),
             rng.choice((100.0, 0.0, -1.0, 5.0, 7.0, 9.0, math.nan)),
             rng.choice((-2.0, -1.0, 0.0, 1.0, 2.0, math.nan)),
             rng.choice((0, 0, 1, 7, 100)),

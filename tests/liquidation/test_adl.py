@@ -105,6 +105,7 @@ def test_what_nobody_could_give_up_is_missing():
         winner("eve", 10, gain=math.inf),
         winner("eve", 10, leverage=math.nan),
         winner("eve", 10, leverage=math.inf),
+        winner("eve", 10, leverage=1e300),
         winner("eve", 10, leverage=-1.0),  # equity below zero
         winner("eve", 10, buffer=-0.01),
         winner("eve", 10, buffer=math.nan),

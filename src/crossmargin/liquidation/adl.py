@@ -29,6 +29,8 @@ Holder = tuple[str, str]
 Lots = tuple[int, ...]
 # Leverage weighs in whole parts of a million: shares are exact.
 LEVERAGE_ONE = 1_000_000
+# Beyond it equity is a rounding error of the account, and ranks nobody.
+LEVERAGE_MAX = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Candidates:
         """Return what each row may be closed by: nothing where a number it is ranked by is bad."""
         good = (
             np.isfinite(self.gain_frac)
-            & (np.isfinite(self.leverage) & (self.leverage >= 0.0))
+            & ((self.leverage >= 0.0) & (self.leverage <= LEVERAGE_MAX))
             & (self.buffer_usd >= 0.0)
         )
         return tuple(n if ok else 0 for n, ok in zip(self.lots, good, strict=True))

@@ -41,7 +41,7 @@ class Winner:
     @property
     def able(self) -> int:
         """(9.71): nothing of one that cannot be ranked or is under water."""
-        ranked = math.isfinite(self.gain) and math.isfinite(self.leverage) and self.leverage >= 0
+        ranked = math.isfinite(self.gain) and 0 <= self.leverage <= 10**9
         return self.lots if ranked and self.buffer >= 0 else 0
 
     @property
