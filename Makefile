@@ -118,6 +118,7 @@ real: install-dev warmup ## Real markets and books out of CROSSMARGIN_SHARED (de
 	@test -d "$(CROSSMARGIN_SHARED)" || \
 	  { echo "real: no folder $(CROSSMARGIN_SHARED); set CROSSMARGIN_SHARED to the data folder"; exit 1; }
 	@$(BIN)/crossmargin real --shared "$(CROSSMARGIN_SHARED)" $(ARGS)
+	@test -n "$(ARGS)" || $(BIN)/crossmargin adl --shared "$(CROSSMARGIN_SHARED)"
 
 mutants: install-dev ## mutmut on kernels and margin; the share killed, the survivors listed.
 	@$(PY) tools/mutants.py $(ARGS)

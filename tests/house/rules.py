@@ -36,7 +36,7 @@ FUNCTION_LINES_MAX = 70
 PARAMETERS_MAX = 6
 KERNEL_PARAMETERS_MAX = 12
 
-HEADED = ("kernels", "frames", "ledger", "margin", "methods", "inquiry", "engine")
+HEADED = ("kernels", "frames", "ledger", "margin", "methods", "inquiry", "engine", "liquidation")
 HEADINGS = ("In", "Out", "Owns", "Never", "Signs", "Spec")
 
 

@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError
 from crossmargin import __version__
 from crossmargin.apps.cli import (
     account,
+    adl,
     books,
     demo,
     ledger,
@@ -48,6 +49,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "stress": books.stress,
     "demo": demo.demo,
     "real": real.real,
+    "adl": adl.adl,
     "run": run_engine,
     "simulate": simulate.simulate,
 }

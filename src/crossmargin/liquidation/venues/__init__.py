@@ -1,0 +1,1 @@
+"""Liquidation rules of single venues, as they publish them."""
