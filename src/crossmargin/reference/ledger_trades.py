@@ -39,7 +39,7 @@ def fill(case: Case, command: Any) -> None:
     trade(case, command.instrument, (contracts, price), (command.buyer, command.seller))
     for side, way in sides:
         order_falls(case, side, way * contracts)
-        case.takes_risk(side.account, side.pool)
+        case.takes_risk(side.account, side.pool, contracts=contracts)
 
 
 def _where(side: Any) -> tuple[str, str]:
@@ -165,7 +165,7 @@ def place_order(case: Case, command: Any) -> None:
         command.instrument, command.contracts, command.limit_price, command.reduce_only
     )
     if not command.reduce_only:
-        case.takes_risk(command.account, command.pool)
+        case.takes_risk(command.account, command.pool, contracts=command.contracts)
 
 
 def too_many_orders(case: Case, command: Any, more: int) -> None:
