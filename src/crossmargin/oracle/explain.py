@@ -81,11 +81,14 @@ def told(state: OracleState, fused: FusedFrame, factor: str) -> list[Told]:
         group = int(universe.group[s])
         price = float(state.price[row, s])
         name = "" if group == REDEEMS else universe.groups[group]
-        answer.append(Told(
-            source, name, Fate(int(fused.fate[row, s])), price, price / reference - 1.0, (state.at_ns - int(state.stamp_ns[row, s])) / SECOND_NS,
-            float(state.volume[row, s]),
-            0.0 if group == REDEEMS or not kept[row, s] else float(share[group]),
-        ))  # fmt: skip
+        counts = group != REDEEMS and bool(kept[row, s])
+        age_s = (state.at_ns - int(state.stamp_ns[row, s])) / SECOND_NS
+        answer.append(
+            Told(
+                source, name, Fate(int(fused.fate[row, s])), price, price / reference - 1.0, age_s,
+                float(state.volume[row, s]), float(share[group]) if counts else 0.0,
+            )
+        )  # fmt: skip
     return answer
 
 
