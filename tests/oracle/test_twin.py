@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossmargin.oracle.fuse import Fate
@@ -65,6 +65,7 @@ def quote(rng: random.Random, factor: str, source: str, place: tuple[int, int, b
     )  # fmt: skip
 
 
+@settings(max_examples=120)
 @given(st.integers(0, 2**32))
 def test_every_step_equals_the_twin(seed: int) -> None:
     bench, slow = Bench(RULES, CLASSES, SOURCES), SlowOracle(CLASSES, SOURCES, RULES)

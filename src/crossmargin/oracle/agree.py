@@ -85,7 +85,8 @@ def agree(universe: Universe, heard: Votes, at_ns: int) -> Agreed:
         away = np.abs(price - reference[:, None])
         kept = away <= ((universe.deviation + EDGE) * reference)[:, None]
     n_kept = kept.sum(axis=1)
-    level = weighted_middle(price, weights(heard.volume, kept), reference)
+    near = middle(np.where(kept, price, np.nan))
+    level = weighted_middle(price, weights(heard.volume, kept), near)
     quorum = n_kept >= says.quorum_degraded
     need = np.where(n_kept >= says.quorum_live, says.quorum_live, says.quorum_degraded)
     return Agreed(
@@ -117,11 +118,11 @@ def weights(volume: F64, kept: B1) -> F64:
     return np.where(nothing[:, None], kept.astype(np.float64), weight)
 
 
-def weighted_middle(price: F64, weight: F64, reference: F64) -> F64:
+def weighted_middle(price: F64, weight: F64, near: F64) -> F64:
     """Return (F,) the weighted median of each row; NaN where nothing has a weight.
 
-    Where two halves tie, every point between them is a median: the one nearest the reference is
-    taken, so that equal weights give the plain median and no single source decides a tie.
+    Where two halves tie, every point between them is a median: the one nearest to `near`, the
+    plain median, is taken, so that equal weights give just that and nobody decides a tie alone.
     """
     if not price.shape[1]:
         return np.full(len(price), np.nan)
@@ -136,7 +137,7 @@ def weighted_middle(price: F64, weight: F64, reference: F64) -> F64:
     high = np.argmax(below > half * (1.0 + EDGE), axis=1)[:, None]
     low_price = np.take_along_axis(first, low, axis=1)[:, 0]
     high_price = np.take_along_axis(first, high, axis=1)[:, 0]
-    found = np.minimum(np.maximum(reference, low_price), high_price)
+    found = np.minimum(np.maximum(near, low_price), high_price)
     return np.where(counts.any(axis=1), found, np.nan)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from crossmargin.base.arrays import B1, F64, I8, I64
 from crossmargin.oracle import guards
-from crossmargin.oracle.agree import Agreed, Votes, agree, votes
+from crossmargin.oracle.agree import EDGE, Agreed, Votes, agree, votes
 from crossmargin.oracle.guards import DAY_NS, HALTS, Cause
 from crossmargin.oracle.quotes import SECOND_NS, QuoteFrame, Refusal, refusals
 from crossmargin.oracle.state import REDEEMS, OracleState, Trail
@@ -129,7 +129,7 @@ def _redemption(state: OracleState, heard_now: Votes, level: F64) -> tuple[F64, 
     """Return redemption / price - 1, and whether the two are too far apart (8.14)."""
     gap = heard_now.redemption / level - 1.0
     with np.errstate(invalid="ignore"):
-        return gap, np.abs(gap) > state.universe.says.redemption_gap
+        return gap, np.abs(gap) > state.universe.says.redemption_gap + EDGE
 
 
 def _widened(state: OracleState, agreed: Agreed, gap: F64) -> F64:

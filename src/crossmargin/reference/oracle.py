@@ -120,8 +120,7 @@ class SlowOracle:
         }
         agreed, width, stamp = None, 0.0, 0
         if len(kept) >= says.quorum_degraded:
-            assert reference is not None
-            agreed = weighted_median(list(kept.values()), reference)
+            agreed = weighted_median(list(kept.values()))
             width = self._half_width(list(kept.values()), agreed)
             stamp = min(quorum_stamp(list(kept.values()), says), at_ns)
         status = LIVE if len(kept) >= says.quorum_live else DEGRADED
@@ -131,7 +130,7 @@ class SlowOracle:
         gap = None if level is None or redemption is None else redemption / level - 1.0
         if gap is not None:
             width = min(max(width, abs(gap)), self.rules.half_width_max)
-            if abs(gap) > says.redemption_gap:
+            if abs(gap) > says.redemption_gap + EDGE:
                 status = min(status, DEGRADED)
         passes = level is not None and status > HALTED
         if passes and not self._window_passed(memory, at_ns):
@@ -263,8 +262,8 @@ def one_vote(quotes: list[Quote]) -> Quote:
     )  # fmt: skip
 
 
-def weighted_median(kept: list[Quote], reference: float) -> float:
-    """8.8: volumes capped at their lower median; a tie takes the point nearest the reference."""
+def weighted_median(kept: list[Quote]) -> float:
+    """8.8: volumes capped at their lower median; a tie takes the point nearest the plain median."""
     known = sorted(Fraction(vote.volume) for vote in kept if vote.volume is not None)
     cap = known[(len(known) - 1) // 2] if known else Fraction(1)
     least = known[0] if known else Fraction(1)
@@ -279,7 +278,9 @@ def weighted_median(kept: list[Quote], reference: float) -> float:
 
     low = min(p for p in prices if below(p) >= half * (1 - Fraction(EDGE)))
     high = min(p for p in prices if below(p) > half * (1 + Fraction(EDGE)))
-    return min(max(reference, low), high)
+    near = median(prices)
+    assert near is not None
+    return min(max(near, low), high)
 
 
 def quorum_stamp(kept: list[Quote], says: Sources) -> int:
