@@ -98,11 +98,11 @@ def test_a_bad_price_is_a_quote_and_the_oracle_says_why_not(file) -> None:
 
 
 def test_a_late_row_is_heard_late_and_one_after_the_end_is_left_out(file) -> None:
-    path = file(*[ROWS[2], ROWS[0]])
-    quotes, heard, _ = all_of(path)
-    assert heard[0] == heard[1]
-    quotes, heard, _ = all_of(path, until_ns=int(heard[0]) - 1)
-    assert len(quotes) == 1, "the row that was heard at noon"
+    _, heard, _ = all_of(file(ROWS[2], ROWS[0]))
+    assert heard[0] == heard[1], "moments never run back"
+    _, heard, _ = all_of(file(ROWS[0], ROWS[2]))
+    quotes, _, _ = all_of(file(ROWS[0], ROWS[2]), until_ns=int(heard[1]) - 1)
+    assert quotes.price.tolist() == [60_000]
 
 
 def test_blocks_do_not_show(file, tmp_path, monkeypatch) -> None:
