@@ -8,9 +8,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from crossmargin.adapters.codec import rulebook_from_toml
+from crossmargin.adapters.files import load_rulebook, shipped_rulebooks
 from crossmargin.base.errors import InputInvalid, RulebookInvalid
 from crossmargin.domain.book import Print
 from crossmargin.domain.oracle_rules import SourceLimits
+from crossmargin.domain.rulebook import unpacked
 from crossmargin.frames.market import Status
 from crossmargin.oracle.actions import LOWEST, Action, allowed
 from crossmargin.oracle.explain import CAUSES, FATES, REFUSALS, causes, told
@@ -510,6 +513,24 @@ def test_rules_that_cannot_be_meant_are_refused(changed, key) -> None:
     with pytest.raises(RulebookInvalid) as refused:
         rules(**changed)
     assert refused.value.key == f"oracle.sources.{key}"
+
+
+def test_a_misspelt_class_of_limits_is_refused() -> None:
+    whole = load_rulebook("prime-24h")
+    text = shipped_rulebooks()["prime-24h"].decode()
+    assert "\nstablecoin = { deviation" in text
+    with pytest.raises(RulebookInvalid, match="stablecoins"):
+        rulebook_from_toml(text.replace("\nstablecoin = {", "\nstablecoins = {").encode())
+    assert whole.oracle.sources is not None
+
+
+def test_an_old_rulebook_keeps_its_digest_and_its_bytes() -> None:
+    # Written out as an encoder without the new section would: the field is not there at all.
+    whole = load_rulebook("prime-24h")
+    old = msgspec.structs.replace(whole, oracle=msgspec.structs.replace(RULES, sources=None))
+    plain = msgspec.json.decode(msgspec.json.encode(old))
+    assert set(plain["oracle"]) == {"stale_s", "half_width_max", "price_uncertainty"}
+    assert unpacked(old.packed()).digest == old.digest != whole.digest
 
 
 def test_a_rulebook_without_sources_fuses_nothing() -> None:
