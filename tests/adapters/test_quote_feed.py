@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 from websockets.sync.server import ServerConnection, serve
 
 from crossmargin.adapters.quote_feed import Mailbox, Patience, PolledQuotes, QuoteFeed, SocketQuotes
+from crossmargin.base.errors import InputInvalid
 from crossmargin.oracle.fuse import fuse
 from crossmargin.oracle.state import started, universe_of
 from oracle.bench import NOON, RULES
@@ -165,6 +167,12 @@ def test_a_wait_ends_with_the_first_quote() -> None:
     began = time.perf_counter()
     assert len(box.take(5.0)) == 1
     assert time.perf_counter() - began < 4.0
+
+
+def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "websockets.sync.client", None)
+    with pytest.raises(InputInvalid, match=r"crossmargin\[feeds\]"), listening("ws://127.0.0.1:9"):
+        pass
 
 
 class Answers(BaseHTTPRequestHandler):

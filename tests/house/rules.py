@@ -37,7 +37,8 @@ PARAMETERS_MAX = 6
 KERNEL_PARAMETERS_MAX = 12
 
 HEADED = (
-    "kernels", "frames", "ledger", "margin", "oracle", "methods", "inquiry", "engine", "liquidation",
+    "kernels", "frames", "ledger", "margin", "oracle", "methods", "inquiry", "engine",
+    "liquidation",
 )  # fmt: skip
 HEADINGS = ("In", "Out", "Owns", "Never", "Signs", "Spec")
 

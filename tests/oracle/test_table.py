@@ -21,7 +21,7 @@ from crossmargin.oracle.fuse import Fate
 from crossmargin.oracle.guards import Cause
 from crossmargin.oracle.prints import carried, prints_of
 from crossmargin.oracle.quotes import Refusal
-from crossmargin.oracle.state import resumed, universe_of
+from crossmargin.oracle.state import resumed, under, universe_of
 from crossmargin.oracle.windows import Lack, Window, twap, vwap
 from crossmargin.reference.oracle import Quote
 from oracle.bench import CLASSES, NOON, RULES, SECOND, SOURCES, Bench, rules
@@ -345,6 +345,16 @@ def test_a_cap_below_what_was_observed_halts_and_never_lowers_a_price() -> None:
     # Aave, 10 March 2026: a cap 2.85 % too low liquidated 34 sound accounts.
     bench = grown(0.01, 0.03, 31)
     assert bench.status(RATE) in ("HALTED", "MISSING")
+
+
+def test_a_cap_that_was_put_right_lets_the_rate_pass_again() -> None:
+    bench = grown(0.01, 0.03, 31)
+    better = universe_of(bench.classes, SOURCES, rules(growth={RATE: 0.10}))
+    bench.state = under(bench.state, better)
+    bench.settle(RATE, [1.2 * (1.0 + 0.03 * 31 / 365)] * 3)
+    assert bench.status(RATE) == "LIVE"
+    with pytest.raises(AssertionError):
+        under(bench.state, universe_of({BTC: "BTC"}, SOURCES, RULES))
 
 
 # --- redemption value (8.14) ----------------------------------------------------------------------

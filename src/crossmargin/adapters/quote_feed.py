@@ -22,6 +22,7 @@ import msgspec
 import numpy as np
 
 from crossmargin.base.arrays import F64
+from crossmargin.base.errors import InputInvalid
 from crossmargin.oracle.quotes import QuoteFrame
 from crossmargin.oracle.state import Universe
 
@@ -189,6 +190,17 @@ class SocketQuotes(QuoteFeed):
 
     subscribe: Sequence[str] = ()
     _line = None
+
+    def __enter__(self) -> QuoteFeed:
+        """Start listening, where the library for it is installed."""
+        try:
+            import websockets.sync.client  # noqa: F401 - a thread could not say that it is missing
+        except ImportError:
+            raise InputInvalid(
+                self.where, "no module websockets", "be opened with the extra crossmargin[feeds]",
+                "pip install 'crossmargin[feeds]'",
+            ) from None  # fmt: skip
+        return super().__enter__()
 
     def hold(self) -> None:
         """Listen until the other side, silence or a stop ends it."""
