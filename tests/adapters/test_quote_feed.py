@@ -15,10 +15,12 @@ import pytest
 from websockets.sync.server import ServerConnection, serve
 
 from crossmargin.adapters.quote_feed import Mailbox, Patience, PolledQuotes, QuoteFeed, SocketQuotes
+from crossmargin.adapters.quotes import price_commands
 from crossmargin.base.errors import InputInvalid
 from crossmargin.oracle.fuse import fuse
 from crossmargin.oracle.state import started, universe_of
-from oracle.bench import NOON, RULES
+from engine.small import venue
+from oracle.bench import NOON, RULES, SECOND
 
 UNIVERSE = universe_of({"BTC/USD": "BTC", "ETH/USD": "ETH"}, ["a", "b", "c"], RULES)
 QUICK = Patience(silence_s=0.3, wait_s=0.01, wait_max_s=0.05)
@@ -72,6 +74,36 @@ def test_quotes_arrive_and_can_be_fused() -> None:
         assert fused.n_kept.tolist() == [3, 0]
         assert float(fused.agreed[0]) == 60_001.0
         assert len(feed.mailbox.take()) == 0
+
+
+def test_a_live_feed_moves_the_prices_of_an_engine() -> None:
+    # Six minutes of ether in one message each five seconds of the engine's clock, then a crash.
+    made = venue()
+    levels = [2_000.0] * 75 + [1_500.0] * 14
+    begin = made.engine.now()
+    moments = [begin + 5 * (n + 1) * SECOND for n in range(len(levels))]
+
+    def talk(line: ServerConnection, _: int) -> None:
+        for n in range(len(levels)):
+            said = [sent(n, s, "ETH/USD", price=levels[n], stamp_ns=moments[n]) for s in "abc"]
+            line.send(json.dumps(said))
+            line.recv()  # the next moment
+        stay(line)
+
+    state, seen = started(UNIVERSE), []
+    with socket(talk) as where, listening(where) as feed:
+        for at in moments:
+            quotes = feed.mailbox.take(5.0)
+            state, fused = fuse(state, quotes, at)
+            made.clock.now_ns = at
+            made.do(*price_commands(fused, 60.0))
+            told, _ = made.book.head.prints["ETH/USD"]
+            seen.append((told.level, told.status))
+            feed.say("next")
+    # For a minute nothing has been confirmed, and what the venue was opened with stands.
+    assert seen[74] == (2_000.0, "live")
+    assert [seen[n] for n in (75, 86)] == [(2_000.0, "halted")] * 2
+    assert seen[87] == (1_500.0, "degraded"), "sixty seconds after the first of them"
 
 
 def test_what_is_subscribed_to_is_said_on_every_connection() -> None:

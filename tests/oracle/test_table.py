@@ -467,6 +467,19 @@ def test_one_price_is_no_average() -> None:
     assert (got.lack, math.isnan(got.level)) == (Lack.NOT_PASSED, True)
 
 
+def test_an_average_of_what_passed_needs_the_whole_window() -> None:
+    bench = Bench()
+    bench.settle(BTC, [100] * 3)
+    for _ in range(30):
+        bench.say(BTC, [104] * 3, 5.0)
+    # The last 300 s: 150 + 5 at 100 (a level holds until the next), the rest of them at 104.
+    average = twap(*bench.state.passed.of(0), bench.at_ns, Window(300.0, 60.0))
+    assert average.level == pytest.approx((155 * 100 + 145 * 104) / 300)
+    bench.state = resumed(bench.universe, {BTC: (Print(104.0), bench.at_ns)}, bench.at_ns)
+    average = twap(*bench.state.passed.of(0), bench.at_ns + SECOND, Window(300.0, 60.0))
+    assert average.lack == Lack.NOT_PASSED, "a restart has forgotten the window"
+
+
 def test_a_volume_weighted_average_by_hand() -> None:
     at = NOON + np.array([0, 60, 120]) * SECOND
     level, volume = np.array([100.0, 110.0, 130.0]), np.array([9.0, 1.0, 3.0])

@@ -16,6 +16,7 @@ import random
 import threading
 import urllib.request
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -223,6 +224,15 @@ class SocketQuotes(QuoteFeed):
             raise OSError(f"{self.where}: {ended}") from None
         finally:
             self._line = None
+
+    def say(self, words: str) -> None:
+        """Say something on the line that is held, such as another subscription; lost if none is."""
+        from websockets.exceptions import WebSocketException
+
+        line = self._line
+        if line is not None:
+            with suppress(WebSocketException):  # its reader notices, and opens another
+                line.send(words)
 
     def close(self) -> None:
         """Close the line; its reader wakes up."""
