@@ -6,10 +6,13 @@ import importlib
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from crossmargin.adapters.codec import accounts_from_json, market_from_json
-from crossmargin.adapters.files import load_book, read_table
+from crossmargin.adapters.files import load_book, load_rulebook, read_table
+from crossmargin.adapters.quote_feed import SentQuote
+from crossmargin.adapters.quotes import QUOTE_COLUMNS, quote_blocks, quote_names
 from crossmargin.frames.compile import HOLDING_COLUMNS, ORDER_COLUMNS, compile_book
 from crossmargin.frames.history import history_from_table
 from crossmargin.frames.listing import compile_market
@@ -17,6 +20,7 @@ from crossmargin.frames.market import MarketFrame
 from crossmargin.frames.pools import POOL_COLUMNS
 from crossmargin.frames.terms import ASSET_COLUMNS, FACTOR_COLUMNS, INSTRUMENT_COLUMNS
 from crossmargin.frames.written import tables_from_accounts
+from crossmargin.oracle.state import universe_of
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 FORMATS = (DOCS / "formats.md").read_text()
@@ -63,6 +67,19 @@ def test_the_history_reads(tmp_path: Path):
     ]
 
 
+def test_the_quotes_read_and_the_message_of_a_feed_too(tmp_path: Path):
+    (text,) = blocks("csv quotes")
+    path = tmp_path / "quotes.csv"
+    path.write_text(text)
+    names = quote_names(path)
+    oracle = load_rulebook("prime-24h").oracle
+    (empty, block) = quote_blocks(path, universe_of(names.factors, names.sources, oracle))
+    assert empty.findings == block.findings == ()
+    assert len(block.quotes) == 3
+    (text,) = blocks("json quote")
+    assert msgspec.json.decode(text, type=SentQuote).sequence == 1
+
+
 @pytest.mark.parametrize("number", range(2))
 def test_the_python_examples_run(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -77,7 +94,7 @@ def test_the_python_examples_run(
 def test_every_column_is_described():
     inner = {"where", "slot"}  # say where in a JSON document a row stood
     for columns in (HOLDING_COLUMNS, POOL_COLUMNS, ORDER_COLUMNS, FACTOR_COLUMNS, ASSET_COLUMNS,
-                    INSTRUMENT_COLUMNS):  # fmt: skip
+                    INSTRUMENT_COLUMNS, QUOTE_COLUMNS):  # fmt: skip
         for name in set(columns) - inner:
             assert re.search(rf"[`,\n\"]{name}[`,\n\"]", FORMATS), name
 

@@ -43,5 +43,5 @@ def test_help_names_every_command() -> None:
     code = "from crossmargin.apps.cli.program import run; run(['--help'])"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     for name in ("margin", "explain", "whatif", "liquidation-price", "frontier", "compare",
-                 "stress", "greeks", "rulebook", "demo", "real"):  # fmt: skip
+                 "stress", "oracle", "greeks", "rulebook", "demo", "real"):  # fmt: skip
         assert f"│ {name} " in done.stdout

@@ -36,7 +36,10 @@ FUNCTION_LINES_MAX = 70
 PARAMETERS_MAX = 6
 KERNEL_PARAMETERS_MAX = 12
 
-HEADED = ("kernels", "frames", "ledger", "margin", "methods", "inquiry", "engine", "liquidation")
+HEADED = (
+    "kernels", "frames", "ledger", "margin", "oracle", "methods", "inquiry", "engine",
+    "liquidation",
+)  # fmt: skip
 HEADINGS = ("In", "Out", "Owns", "Never", "Signs", "Spec")
 
 

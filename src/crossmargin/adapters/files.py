@@ -158,7 +158,7 @@ def read_table(path: str | Path) -> pl.DataFrame:
         )
     if path.stat().st_size == 0:
         raise FileUnreadable(path.name, "0 bytes", "hold a table", "the file is empty")
-    table = _guarded(path, lambda: reader(path))
+    table = guarded(path, lambda: reader(path))
     if len(set(table.columns)) != len(table.columns):
         raise FileUnreadable(path.name, table.columns, "have columns of different names")
     return table
@@ -185,7 +185,7 @@ def _bytes(path: Path, limit: int) -> bytes:
             )
         return path.read_bytes()
 
-    return _guarded(path, read)
+    return guarded(path, read)
 
 
 def _parquet(path: Path) -> pl.DataFrame:
@@ -201,8 +201,8 @@ def _parquet(path: Path) -> pl.DataFrame:
     with pq.ParquetFile(path) as source:
         _few_enough(path, source.metadata.num_rows)
         groups = range(source.metadata.num_row_groups)
-        parts = [_frame(source.read_row_group(group)) for group in groups]
-        return pl.concat(parts, rechunk=False) if parts else _frame(source.read())
+        parts = [frame_of(source.read_row_group(group)) for group in groups]
+        return pl.concat(parts, rechunk=False) if parts else frame_of(source.read())
 
 
 def _arrow(path: Path) -> pl.DataFrame:
@@ -213,7 +213,7 @@ def _arrow(path: Path) -> pl.DataFrame:
         with opened(source) as reader:
             table = reader.read_all()
     _few_enough(path, table.num_rows)
-    return _frame(table)
+    return frame_of(table)
 
 
 def _csv(path: Path) -> pl.DataFrame:
@@ -229,7 +229,7 @@ def _csv(path: Path) -> pl.DataFrame:
     return table
 
 
-def _frame(table: pa.Table) -> pl.DataFrame:
+def frame_of(table: pa.Table) -> pl.DataFrame:
     """Return a checked copy. Damaged pages can hold offsets past their end or text that is not
     UTF-8; what takes them for granted afterwards would not raise but crash.
     """
@@ -266,7 +266,7 @@ def _few_enough(path: Path, rows: int) -> None:
         )
 
 
-def _guarded(path: Path, read: Callable[[], T]) -> T:
+def guarded(path: Path, read: Callable[[], T]) -> T:
     """Run a reader; whatever a library raises becomes one FileUnreadable that names the file."""
     try:
         return read()

@@ -22,7 +22,7 @@ import msgspec
 from crossmargin.base.errors import RulebookInvalid
 from crossmargin.domain.lending import LendingTerms
 from crossmargin.domain.liquidation_rules import Liquidation
-from crossmargin.domain.oracle_rules import Oracle
+from crossmargin.domain.oracle_rules import OTHERS, Oracle
 from crossmargin.domain.parts import Part, check
 
 # A stamp without an offset would mean another moment on another machine.
@@ -342,6 +342,14 @@ class Rulebook(Part, frozen=True):
                     risk_class.gain_tier,
                     f"must be one of {sorted(self.gain_tiers)}",
                 )
+        sources = self.oracle.sources
+        for name in sources.limits if sources is not None else ():
+            # A misspelt class would quietly be one of the others.
+            if name not in self.classes and name != OTHERS:
+                raise RulebookInvalid(
+                    f"oracle.sources.limits.{name}", name,
+                    f"must be {OTHERS} or one of {sorted(self.classes)}",
+                )  # fmt: skip
         edges = [tier.up_to_adv for tier in self.tiers]
         if not edges or not math.isinf(edges[-1]):
             raise RulebookInvalid("tiers", edges, "must end with a tier up to inf")
