@@ -48,8 +48,7 @@ class BarFrame:
         assert len(self.factors) == len(self.sources) == len(self.kinds) == len(self.starts) - 1
         assert self.starts[0] == 0
         assert self.starts[-1] == len(self.ts_ns)
-        inner = np.ones(max(len(self.ts_ns) - 1, 0), np.bool_)
-        inner[self.starts[1:-1] - 1] = False
+        inner = self.column[1:] == self.column[:-1]
         ends = self.ts_ns + self.bar_seconds * SECOND_NS
         assert (self.ts_ns[1:] >= ends[:-1])[inner].all(), "bars of one column overlap"
         assert (np.diff(self.ts_ns) > 0)[inner].all(), "a column's stamps increase"
