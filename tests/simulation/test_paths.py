@@ -134,17 +134,36 @@ def test_a_coin_follows_the_leader_scaled_to_its_own_range():
     np.testing.assert_allclose(table[:, 1], 5.0 * (table[:, 0] / 100.0) ** 2, rtol=1e-13)
 
 
+def test_what_a_follower_does_between_its_four_prices():
+    """A: 100 98 100 100 | 100 100 104 100. B opens at 1, low e^-0.1, high e^0.3, close e^0.2.
+
+    A's moves times s = 0.4 / log(104 / 98). At A's low B stands at -0.1; from there to the high A
+    gains 0.4 / s in all, as B must, so nothing is bent and B rests where A does: -0.1 - s log 0.98.
+    """
+    short = [(0, 60, 100.0, 100.0, 98.0, 100.0), (1, 60, 100.0, 104.0, 100.0, 100.0)]
+    bar = (0, 120, 1.0, math.exp(0.3), math.exp(-0.1), math.exp(0.2))
+    frame = made(("A/USD", "x", short), ("B/USD", "x", [bar]))
+    table = ticks(frame, Clock(0, 2, 4))
+    assert table[:, 0].tolist() == [100.0, 98.0, 100.0, 100.0, 100.0, 100.0, 104.0, 100.0]
+    rest = -0.1 - 0.4 / math.log(104.0 / 98.0) * math.log(0.98)
+    want = [0.0, -0.1, rest, rest, rest, rest, 0.3, 0.2]
+    np.testing.assert_allclose(np.log(table[:, 1]), want, rtol=1e-12, atol=1e-15)
+
+
 def test_a_peg_follows_its_own_sources_and_no_coin():
-    short = [(k, 60, 100.0, 110.0, 90.0, 100.0) for k in range(60)]
-    peg = (0, 3_600, 1.0, 1.01, 0.99, 1.0)
-    frame = made(("A/USD", "x", short), ("P/USD", "x", [peg]), ("P/USD", "y", [peg]))
-    frame = replace(frame, kinds=("spot", "peg", "peg"))
-    table = ticks(frame, Clock(0, 60))
-    # The leader swings in every minute, the peg once in its hour.
-    swings = [int((np.abs(np.diff(np.log(table[:, k]))) > 0.05).sum()) for k in (0, 1)]
-    assert swings[0] >= 60
-    assert swings[1] == 0
-    np.testing.assert_allclose(table[:, 1], table[:, 2], rtol=1e-12)
+    short = [(k, 60, 100.0, 120.0, 80.0, 100.0) for k in range(60)]
+    hour = (0, 3_600, 1.0, 1.2, 0.8, 1.0)
+    frame = made(*((name, source, rows) for name, source, rows in (
+        ("A/USD", "x", short), ("B/USD", "x", [hour]), ("P/USD", "x", [hour]),
+        ("P/USD", "y", [hour]),
+    )))  # fmt: skip
+    frame = replace(frame, kinds=("spot", "spot", "peg", "peg"))
+    log = np.log(ticks(frame, Clock(0, 60)))
+    # The leader swings in every minute, and a coin with it; the peg goes its own way, both times.
+    with_leader = [abs(np.corrcoef(np.diff(log[:, k]), np.diff(log[:, 0]))[0, 1]) for k in (1, 2)]
+    assert with_leader[0] > 0.99
+    assert with_leader[1] < 0.1
+    np.testing.assert_allclose(log[:, 2], log[:, 3], rtol=0.0, atol=1e-12)
 
 
 def test_the_most_traded_coin_of_the_shortest_bars_leads():
