@@ -280,6 +280,7 @@ def _frame(rows: pl.DataFrame) -> BarFrame:
     return BarFrame(
         factors=tuple(columns["factor"]), sources=tuple(columns["source"]),
         kinds=tuple(market_class(f)[0] for f in columns["factor"]),
+        classes=tuple(market_class(f)[1] for f in columns["factor"]),
         starts=np.concatenate([[0], np.cumsum(size)]).astype(np.int64),
         ts_ns=rows["ts_ns"].to_numpy(), bar_seconds=rows["bar_seconds"].to_numpy(),
         open=open_, high=high, low=low, close=close, volume=volume,

@@ -24,8 +24,9 @@ SECOND_NS = 1_000_000_000
 class BarFrame:
     """K columns, one a factor and source, of N bars in all.
 
-    factors, sources, kinds   (K,) names of each column, and its factor's kind (spot, peg, basis,
-                   bridge); columns sorted by factor, and within it the most trusted source first
+    factors, sources   (K,) names of each column; a factor's columns stand together, the most
+                   trusted source first
+    kinds, classes (K,) of the factor, in words of the market's factor table
     starts         (K + 1,) rows of each column, oldest first
     ts_ns          (N,) the bar's OPEN: it was known at ts_ns + bar_seconds
     bar_seconds    (N,) 0 for a print, which has open = high = low = close
@@ -35,6 +36,7 @@ class BarFrame:
     factors: tuple[str, ...]
     sources: tuple[str, ...]
     kinds: tuple[str, ...]
+    classes: tuple[str, ...]
     starts: I64
     ts_ns: I64
     bar_seconds: I64
@@ -45,7 +47,8 @@ class BarFrame:
     volume: F64
 
     def __post_init__(self) -> None:
-        assert len(self.factors) == len(self.sources) == len(self.kinds) == len(self.starts) - 1
+        for names in (self.sources, self.kinds, self.classes, self.starts[:-1]):
+            assert len(names) == len(self.factors)
         assert self.starts[0] == 0
         assert self.starts[-1] == len(self.ts_ns)
         inner = self.column[1:] == self.column[:-1]
@@ -80,6 +83,7 @@ class BarFrame:
             factors=tuple(self.factors[k] for k in columns),
             sources=tuple(self.sources[k] for k in columns),
             kinds=tuple(self.kinds[k] for k in columns),
+            classes=tuple(self.classes[k] for k in columns),
             starts=np.concatenate([[0], np.cumsum(size)]).astype(np.int64),
             ts_ns=self.ts_ns[row], bar_seconds=self.bar_seconds[row], open=self.open[row],
             high=self.high[row], low=self.low[row], close=self.close[row],

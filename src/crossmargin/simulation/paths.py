@@ -174,6 +174,7 @@ def _joined(own: BarFrame, parts: list[list[tuple[slice, float]]]) -> BarFrame:
         own,
         factors=(*own.factors, *(f"MIX{j:03d}/USD" for j in range(n))),
         sources=(*own.sources, *("mixed",) * n), kinds=(*own.kinds, *("spot",) * n),
+        classes=(*own.classes, *("altcoin",) * n),
         starts=np.concatenate([own.starts, own.starts[-1] + np.cumsum(size, dtype=np.int64)]),
         ts_ns=np.concatenate([own.ts_ns, own.ts_ns[rows]]),
         bar_seconds=np.concatenate([own.bar_seconds, own.bar_seconds[rows]]),
