@@ -96,6 +96,16 @@ def test_accounts_hold_two_to_eight_different_things_by_three_methods(market):
         assert 0.05 < (book.quantity[held] < 0.0).mean() < 0.8  # owed, short, borrowed
 
 
+def test_an_isolated_pool_is_one_even_where_it_needs_no_loan(market):
+    """UNI's charge is 1 - 0.70 x 0.96 = 32.8 %: at health 4 its owner has dollars and no debt."""
+    book = crash_book(np.random.default_rng(4), market, np.full(3_000, 4.0))
+    alone = np.flatnonzero(np.array(METHODS)[book.method] == "isolated")
+    assert len(alone) > 300
+    reasons = isolated.holds(book, market)
+    assert [reasons[a] for a in alone] == [None] * len(alone)
+    np.testing.assert_allclose(assess(book, market).health, 4.0, rtol=1e-12)
+
+
 def test_no_account_starts_under_water_and_a_fall_endangers_some(market):
     rng = np.random.default_rng(2)
     health = healths(rng, 5_000)
