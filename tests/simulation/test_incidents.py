@@ -6,8 +6,11 @@ Every expected figure is worked out in the comment beside it from the figures th
 from __future__ import annotations
 
 import math
+import re
 from functools import cache
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from crossmargin.adapters.files import load_rulebook
@@ -208,3 +211,34 @@ def test_a_changed_rulebook_is_checked_and_leaves_the_first_alone():
 def test_two_plays_end_the_same():
     again = play(incident("crv-2022"), incident("crv-2022").rules_protected)
     assert again == protected("crv-2022")
+
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "incidents.md").read_text()
+
+
+def entries(value, path):
+    """Every entry of the shipped rulebook a dotted path with `*` names."""
+    if not path:
+        return [value]
+    name, *rest = path
+    found = value if isinstance(value, dict) else dict(enumerate(value))
+    picked = found.values() if name == "*" else [found[name]] if name in found else []
+    return [entry for part in picked for entry in entries(part, rest)]
+
+
+def test_every_entry_the_page_names_is_in_the_shipped_rulebook():
+    rules = msgspec.to_builtins(base())
+    top = {*rules}
+    named = [key for key in re.findall(r"`([a-z_.*A-Z]+)`", PAGE) if key.split(".")[0] in top]
+    assert len(set(named)) > 15
+    assert [key for key in set(named) if not entries(rules, key.split("."))] == []
+
+
+def test_the_page_has_every_incident_and_names_those_that_are_played():
+    table = PAGE.split("## The table")[1]
+    rows = [line for line in table.splitlines() if line.startswith("| 20")]
+    assert len(rows) == 32
+    assert {line.count("|") for line in rows} == {6}
+    played = set(re.findall(r"^\| `([a-z-]+\d{4})`", PAGE, re.MULTILINE))
+    assert played == set(ATTACKS)
+    assert sum("played" in line for line in rows) == len(ATTACKS) + 1  # Maker's, as a law
