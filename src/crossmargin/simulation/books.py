@@ -139,7 +139,7 @@ def columns(
     item = np.empty(pool_starts[-1], np.int32)
     quantity = np.empty(pool_starts[-1])
     entry_price = np.full(pool_starts[-1], np.nan)
-    unit, entered = _unit_usd(market), _entered(market)
+    unit, entered = unit_usd(market), _entered(market)
     for first in range(0, n_pools, CHUNK_POOLS):
         held = counts[first : first + CHUNK_POOLS]
         rows = slice(pool_starts[first], pool_starts[min(first + CHUNK_POOLS, n_pools)])
@@ -163,7 +163,7 @@ def _quantities(generator: np.random.Generator, item: I32, unit: F64, n_assets: 
     return signed
 
 
-def _unit_usd(market: MarketFrame) -> F64:
+def unit_usd(market: MarketFrame) -> F64:
     """(n_items,) notional of one coin or contract, numeraire."""
     price, table = asset_prices(market), market.instruments
     spot = table.contract_size * price[table.underlying]
