@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -16,8 +17,9 @@ import pytest
 from crossmargin.adapters.files import load_rulebook
 from crossmargin.base.errors import RulebookInvalid
 from crossmargin.engine import commands as c
-from crossmargin.simulation.attacks import ATTACKS, BARE, UNCAPPED, lent
+from crossmargin.simulation.attacks import ATTACKS, BARE, BOOK, UNCAPPED, lent
 from crossmargin.simulation.incidents import (
+    Incident,
     Step,
     borrows,
     changed,
@@ -28,6 +30,9 @@ from crossmargin.simulation.incidents import (
     play,
     price,
 )
+
+
+HELD = "not_liquidatable"
 
 
 @cache
@@ -61,12 +66,15 @@ def protected(name):
         ("inverse-2022", 15e6 - 1_700 * 400.0),
         # 16 M on 92,000 coins of 2.
         ("helio-2022", 16e6 - 92_000 * 2.0),
+        # A loan of 85 % on 346 M, sold out at 0.66. Of the refunds no part is for one loan.
+        ("usde-2025", 0.85 * 346e6 - 346e6 * 0.66),
     ],
 )
 def test_without_the_protection_it_costs_about_what_was_reported(name, bad_debt):
     assert without(name).bad_debt == pytest.approx(bad_debt, abs=1.0)
     assert without(name).refused == ()
-    assert bad_debt == pytest.approx(incident(name).told, rel=0.35)
+    if name != "usde-2025":
+        assert bad_debt == pytest.approx(incident(name).told, rel=0.35)
 
 
 @pytest.mark.parametrize("name", [name for name in ATTACKS if name != "jelly-2025"])
@@ -75,7 +83,7 @@ def test_with_one_entry_of_the_rulebook_changed_there_is_no_bad_debt(name):
     assert protected(name).refused != ()
     honest = set(protected(name).equity) - set(incident(name).attackers)
     for account in honest:
-        assert protected(name).equity[account] == without(name).equity[account]
+        assert protected(name).equity[account] >= without(name).equity[account]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +93,13 @@ def test_with_one_entry_of_the_rulebook_changed_there_is_no_bad_debt(name):
         ("crv-2022", ["lending.CRV.cap: 1000000000000.0 -> 20000000.0"]),
         ("inverse-2022", ["oracle.price_uncertainty: False -> True"]),
         ("helio-2022", ["oracle.stale_s: 86400.0 -> 60.0"]),
+        (
+            "usde-2025",
+            [
+                f"oracle.sources.groups.one_book[{n}]: nothing -> {source}"
+                for n, source in enumerate(BOOK)
+            ],
+        ),
     ],
 )
 def test_the_rulebooks_differ_in_nothing_else(name, lines):
@@ -114,6 +129,28 @@ def test_the_vault_of_jelly_loses_what_was_reported_unless_size_costs_margin():
     assert protected(name).refused[0][1] == "margin_short"
     told = differences(incident(name).rules_unprotected, incident(name).rules_protected)
     assert {line.split("[")[0] for line in told} == {"tiers"}
+
+
+def test_three_feeds_of_one_book_are_one_vote():
+    """As three of five votes they are the median and the pools are far from it; as one of three
+    votes the book is far (0.34 > 5 %) and the pools' 0.996 holds: 346 M at 0.998 after it, less
+    294.1 M owed. The breaker lets 0.66 pass after its minute, for the quorum stands by it."""
+    assert protected("usde-2025").refused == (
+        ("the holder is sold out at 0.66", "not_liquidatable"),
+    )
+    worth = protected("usde-2025").equity["holder"]
+    assert worth == pytest.approx(346e6 * 0.998 - 294.1e6, abs=1.0)
+
+
+def test_the_breaker_gives_a_minute_and_no_more():
+    """The sale is sent 30, 60, 90, 120 s after the first 0.66: halted, and judged at the last
+    good price, which is 1; halted; then at 0.66."""
+    case = incident("usde-2025")
+    at = [step.words for step in case.steps].index("the holder is sold out at 0.66")
+    for kept, reason in ((1, HELD), (2, HELD), (3, None), (4, None)):
+        steps = (*case.steps[: at - 4 + kept], case.steps[at])
+        refused = dict(play(replace(case, steps=steps), case.rules_unprotected).refused)
+        assert refused.get("the holder is sold out at 0.66") == reason
 
 
 @pytest.mark.parametrize(
@@ -151,6 +188,7 @@ def test_other_entries_that_would_have_acted(name, entries, most):
 
 @pytest.mark.parametrize("name", sorted(ATTACKS))
 def test_the_shipped_rulebook_as_it_is_loses_nothing(name):
+    """USDe's loan is over its cap; the price itself it would believe, for it names no groups."""
     outcome = play(incident(name), base())
     assert outcome.bad_debt == 0.0
     assert outcome.equity.get("vault", 20e6) == 20e6
@@ -180,15 +218,12 @@ def test_a_zero_bid_settles_under_no_rulebook(bid, reason, protected):
         account="vault", instrument="ETHER/USD", contracts=10 * 10**18, price=bid, buys=False,
         counterparty=c.Side("@outside"), tier="C",
     )  # fmt: skip
-    case = ATTACKS["helio-2022"](base())
     steps = (
         price("ETHER", 200.0), *opened("lenders", "vault"), pays_in("lenders", "USD", 1e6),
         pays_in("vault", "ETHER", 100.0), borrows("vault", "USD", 10_000.0),
         price("ETHER", 125.0, after_s=1.0), Step("a bid", sale),
     )  # fmt: skip
-    case = type(case)(
-        "maker-2020", 8.32e6, rules, rules, listed({"ETHER": 200.0}), steps, ("vault",)
-    )
+    case = Incident("maker-2020", 8.32e6, rules, rules, listed({"ETHER": 200.0}), steps, ("vault",))
     refused = dict(play(case, rules).refused)
     assert refused.get("a bid", "accepted") == reason
 

@@ -17,6 +17,7 @@ from crossmargin.domain.rulebook import Rulebook
 from crossmargin.engine import commands as c
 from crossmargin.simulation.incidents import (
     Incident,
+    Quoted,
     Step,
     borrows,
     changed,
@@ -52,6 +53,10 @@ CRV_TERMS = {**BARE, "lending.CRV": UNCAPPED}
 INVERSE_TERMS = {**BARE, "lending.USD": UNCAPPED}
 HELIO_TERMS = INVERSE_TERMS
 JELLY_TERMS = {**BARE, "classes.altcoin.range": 0.16}
+USDE_TERMS = {
+    **BARE, "oracle.stale_s": 60.0, "lending.USD": UNCAPPED,
+    "classes.synthetic.liquidity": [{"up_to": math.inf, "mm": 0.02, "im": 0.04}],
+}  # fmt: skip
 
 
 def mango_2022(base: Rulebook) -> Incident:
@@ -166,10 +171,45 @@ def jelly_2025(base: Rulebook) -> Incident:
     )  # fmt: skip
 
 
+BOOK = ("binance_spot", "binance_index", "binance_mark")  # three feeds, one order book
+POOLS = ("uniswap", "curve")
+
+
+def said(book: float, pools: float) -> tuple[Step, ...]:
+    """What five sources of USDe say for two minutes, every half a minute."""
+    prices = {**dict.fromkeys(BOOK, book), **dict.fromkeys(POOLS, pools)}
+    words = f"USDe {book:g} on the book, {pools:g} in the pools"
+    return tuple(Step(words, Quoted("USDe/USD", prices), after_s=30.0) for _ in range(4))
+
+
+def usde_2025(base: Rulebook) -> Incident:
+    """10 Oct 2025: USDe stood at 0.66 on one venue's book and at 0.996 everywhere else; 346 M of it
+    was sold out there, and what users lost was refunded. Here as one loan of 85 % on 346 M, priced
+    by five sources of which three read that book. Protection: they are one source together. Under
+    both rulebooks the breaker holds the fall back for a minute; it lasted forty."""
+    bare = changed(base, USDE_TERMS)
+    sold = c.Liquidate(
+        account="holder", instrument="USDe/USD", contracts=346_000_000 * 10**18, price="0.66",
+        buys=False, counterparty=c.Side("@outside"), tier="C",
+    )  # fmt: skip
+    return Incident(
+        "usde-2025", 117e6, bare, changed(bare, {"oracle.sources.groups.one_book": list(BOOK)}),
+        listed({"USDe": 1.0}, risk_class="synthetic"),
+        (
+            *said(1.0, 1.0), *opened("lenders", "holder"), pays_in("lenders", "USD", 400e6),
+            pays_in("holder", "USDe", 346e6), borrows("holder", "USD", 294.1e6),
+            *said(0.66, 0.996), Step("the holder is sold out at 0.66", sold), *said(0.998, 0.998),
+        ),
+        (),
+        (*BOOK, *POOLS),
+    )  # fmt: skip
+
+
 ATTACKS: dict[str, Callable[[Rulebook], Incident]] = {
     "mango-2022": mango_2022,
     "crv-2022": crv_2022,
     "inverse-2022": inverse_2022,
     "helio-2022": helio_2022,
     "jelly-2025": jelly_2025,
+    "usde-2025": usde_2025,
 }

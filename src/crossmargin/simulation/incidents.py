@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from crossmargin.domain.accounts import SHARED
 from crossmargin.domain.book import Cell, Mark, Print
@@ -27,9 +28,21 @@ from crossmargin.engine.runtime import Engine
 from crossmargin.frames.ledgered import book_frame
 from crossmargin.ledger.events import PoolTerms
 from crossmargin.methods.registry import assess
+from crossmargin.oracle.fuse import fuse
+from crossmargin.oracle.prints import prints_of
+from crossmargin.oracle.quotes import QuoteFrame
+from crossmargin.oracle.state import OracleState, started, universe_of
 from crossmargin.simulation.faults import MemoryStore
 
 SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """What sources say of one factor now; the oracle makes prints of it, by the rulebook."""
+
+    factor: str
+    prices: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +50,7 @@ class Step:
     """One command of an attack, in words, and how many seconds after the one before."""
 
     words: str
-    command: c.AnyCommand
+    command: c.AnyCommand | Quoted
     after_s: float = 1.0
 
 
@@ -48,6 +61,7 @@ class Incident:
     rules_unprotected   the terms the venue had; rules_protected: the same, one protection put in
     listing   the market; steps: the attack, the same under both; attackers: who is behind it
     told      what was reported: the loss, USD
+    sources   who is heard where steps are quotes; prices are given as fused where there are none
     """
 
     name: str
@@ -57,6 +71,7 @@ class Incident:
     listing: c.ListMarket
     steps: tuple[Step, ...]
     attackers: tuple[str, ...]
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +108,50 @@ def play(incident: Incident, rules: Rulebook) -> Outcome:
         Step("list the market", incident.listing), Step("adopt the rules", _adopt(rules)),
     )  # fmt: skip
     refused: list[tuple[str, str]] = []
+    oracle = _Oracle(incident, rules)
     for n, step in enumerate((*opening, *incident.steps)):
         clock.now_ns += round(step.after_s * SECOND_NS)
-        sent = msgspec.structs.replace(step.command, key=f"step-{n}", issued_ns=clock.now_ns)
-        if isinstance(sent, c.AcceptPrices):
-            sent = msgspec.structs.replace(sent, stamped_ns=clock.now_ns)
-        [reply] = engine.submit([sent])
-        if isinstance(reply, Rejected):
-            assert n >= len(opening), (step.words, reply)
-            refused.append((step.words, str(reply.reason)))
+        for m, command in enumerate(oracle.commands(step.command, clock.now_ns)):
+            key = f"step-{n}-{m}"
+            sent = msgspec.structs.replace(command, key=key, issued_ns=clock.now_ns)
+            [reply] = engine.submit([sent])
+            if isinstance(reply, Rejected):
+                assert n >= len(opening), (step.words, reply)
+                refused.append((step.words, str(reply.reason)))
     return Outcome(tuple(refused), _equity(engine))
+
+
+class _Oracle:
+    """Who turns what is said into what the engine is told."""
+
+    def __init__(self, incident: Incident, rules: Rulebook) -> None:
+        classes = {str(row["factor"]): str(row["class"]) for row in incident.listing.factors}
+        self.stale_s = rules.oracle.stale_s
+        self.state: OracleState | None = None
+        if incident.sources:
+            self.state = started(universe_of(classes, incident.sources, rules.oracle))
+
+    def commands(self, said: c.AnyCommand | Quoted, now_ns: int) -> list[c.AnyCommand]:
+        """Return the commands a step is: quotes as prints, prices stamped now."""
+        if isinstance(said, Quoted):
+            return list(self._heard(said, now_ns))
+        if isinstance(said, c.AcceptPrices):
+            return [msgspec.structs.replace(said, stamped_ns=now_ns)]
+        return [said]
+
+    def _heard(self, said: Quoted, now_ns: int) -> Iterator[c.AcceptPrices]:
+        assert self.state is not None, "an incident with quotes names its sources"
+        universe = self.state.universe
+        n = len(said.prices)
+        unstated, stamps = np.full(n, np.nan), np.full(n, now_ns, np.int64)
+        quotes = QuoteFrame(
+            np.full(n, universe.factors.index(said.factor), np.int64),
+            np.array([universe.sources.index(source) for source in said.prices], np.int64),
+            np.array(list(said.prices.values())), stamps, stamps, unstated, unstated,
+        )  # fmt: skip
+        self.state, fused = fuse(self.state, quotes, now_ns)
+        for stamp, prints in prints_of(fused, self.stale_s):
+            yield c.AcceptPrices(stamped_ns=stamp, prints=prints)
 
 
 def _adopt(rules: Rulebook) -> c.AdoptRulebook:
@@ -162,18 +211,20 @@ def _leaves(value: object, key: str) -> Iterator[tuple[str, object]]:
 # --- words of an attack ---------------------------------------------------------------------------
 
 
-def listed(coins: Mapping[str, float], adv: float | None = None) -> c.ListMarket:
-    """Return a market of dollars and altcoins: a spot pair and a perpetual on each."""
+def listed(
+    coins: Mapping[str, float], adv: float | None = None, risk_class: str = "altcoin"
+) -> c.ListMarket:
+    """Return a market of dollars and coins of one class: a spot pair and a perpetual on each."""
     more: dict[str, Cell] = {} if adv is None else {"adv": adv}
     return c.ListMarket(
         numeraire="USD", source="incident",
         factors=tuple(
-            {"factor": f"{coin}/USD", "kind": "spot", "class": "altcoin", "level": level}
+            {"factor": f"{coin}/USD", "kind": "spot", "class": risk_class, "level": level}
             for coin, level in coins.items()
         ),
         assets=(
             {"asset": "USD", "class": "fiat", "decimals": 2.0, "loads": ""},
-            *({"asset": coin, "class": "altcoin", "decimals": 6.0, "loads": f"{coin}/USD", **more}
+            *({"asset": coin, "class": risk_class, "decimals": 6.0, "loads": f"{coin}/USD", **more}
               for coin in coins),
         ),
         instruments=tuple(
