@@ -31,7 +31,6 @@ from crossmargin.simulation.incidents import (
     price,
 )
 
-
 HELD = "not_liquidatable"
 
 
