@@ -7,6 +7,11 @@ import pytest
 
 from crossmargin.adapters.real_crashes import CRASH_DAYS, crash_bars, crash_day
 from crossmargin.frames.history import HOUR_NS
+from crossmargin.frames.market import Status
+from crossmargin.oracle.fuse import fuse
+from crossmargin.oracle.state import started
+from crossmargin.simulation.crash_quotes import crash_universe, quotes_between
+from crossmargin.simulation.paths import Clock, Order, stamp_table, tick_table
 
 pytestmark = pytest.mark.real
 
@@ -62,3 +67,28 @@ def test_each_factor_has_its_finest_bars_first(shared):
     # Catalogue: USDe by minutes, SOL and DOGE perpetuals by five, BTC by fifteen, SUI by the hour.
     want = {"USDe/USD": 60, "SOL/USD": 300, "DOGE/USD": 300, "BTC/USD": 900, "SUI/USD": 3_600}
     assert {f: finest[f] for f in want} == want
+
+
+def test_the_oracle_keeps_a_price_through_the_worst_hours_and_refuses_the_worst_print(
+    shared, rules
+):
+    """12 March 2020: LINK's spot print of 0.0001 is no price at any tick, and BTC's fall goes
+    through: three sources of Binance agree within 2 % for all but a tenth of the day."""
+    day = crash_day("2020-03-12")
+    bars = crash_bars(shared, day.name)
+    bars = bars.picked([k for k, f in enumerate(bars.factors) if f in ("BTC/USD", "LINK/USD")])
+    clock = Clock(day.start_ns, 1_440)
+    price = tick_table(bars, clock, np.random.default_rng(1), Order.LOW_FIRST)
+    stamp, universe = stamp_table(bars, clock), crash_universe(bars, rules.oracle)
+    state, since, live, levels = started(universe), -1, [], []
+    for tick in range(0, clock.n_ticks, 10):
+        quotes = quotes_between(bars, universe, price, stamp, since, tick)
+        state, fused = fuse(state, quotes, int(clock.at_ns[tick]))
+        live.append(fused.status >= Status.DEGRADED)
+        levels.append(fused.level)
+        since = tick
+    lows = dict(zip(universe.factors, np.nanmin(levels, axis=0), strict=True))
+    # Lows of the perpetual and of spot that day: 1.75 and, beside the print, 1.80; BTC 4,410.
+    assert lows["LINK/USD"] > 1.7
+    assert 4_347.0 < lows["BTC/USD"] < 4_600.0
+    assert (np.array(live).mean(axis=0) > 0.9).all()
