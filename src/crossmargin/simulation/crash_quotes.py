@@ -34,7 +34,7 @@ def quotes_between(
     A source's count of its quotes is the stamp itself: it rises with each.
     """
     seen = stamp_ns[tick]
-    fresh = np.isfinite(price[tick]) & (seen >= 0)
+    fresh = seen >= 0
     if since >= 0:
         fresh &= seen > stamp_ns[since]
     rows = np.flatnonzero(fresh)
