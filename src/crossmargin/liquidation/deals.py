@@ -19,7 +19,7 @@ from crossmargin.frames.book import BookFrame
 from crossmargin.frames.edits import copies, with_changes
 from crossmargin.liquidation.mechanisms import Costs, Terms, costs
 from crossmargin.margin.prepared import Market
-from crossmargin.margin.requirement import RequirementFrame, ratio
+from crossmargin.margin.requirement import RequirementFrame, Verdict, ratio
 from crossmargin.methods.registry import assess, select_accounts
 
 PAST_THE_DEBT = 1.02  # a purchase may end this far past a debt, so that costs leave none of it
@@ -59,6 +59,7 @@ class Pool:
 
     quantity  (n_items,) units held; mtm (n_items,) unsettled P&L, coins of the settlement asset
     balance   (n_assets,) net balances: settled and unsettled (spec 2.1)
+    equity, health, bankrupt  the method's own, as it stands
     """
 
     book: BookFrame
@@ -66,6 +67,9 @@ class Pool:
     quantity: F64
     mtm: F64
     balance: F64
+    equity: float
+    health: float
+    bankrupt: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,11 @@ def pool_at(book: BookFrame, row: int, market: Market) -> Pool:
     quantity: F64 = np.bincount(item, weights=held, minlength=size).astype(np.float64)
     mtm: F64 = np.bincount(item, weights=own, minlength=size).astype(np.float64)
     balance: F64 = quantity[:n] + np.bincount(items.settle, weights=mtm, minlength=n)[:n]
-    return Pool(book, row, quantity, mtm, balance)
+    frame = assess(book, market, threads=1)
+    _, _, health = own_numbers(frame, row, book.n_pools)
+    bankrupt = bool(frame.verdict[row] == Verdict.BANKRUPT)
+    equity = float(frame.equity[row])
+    return Pool(book, row, quantity, mtm, balance, equity, float(health[0]), bankrupt)
 
 
 def deals_of(pool: Pool, market: Market, terms: Terms, used: frozenset[int]) -> list[Deal]:
@@ -185,11 +193,9 @@ def market_items(deal: Deal, money: int) -> frozenset[int]:
 
 def tried(deal: Deal, lots: I64, pool: Pool, market: Market, terms: Terms) -> Tried:
     """Return the account after the deal in each size, assessed by its own method."""
-    now = assess(pool.book, market, threads=1)
-    _, _, health = own_numbers(now, pool.row, pool.book.n_pools)
-    depth = 1.0 - min(1.0, float(health[0]))
+    depth = 1.0 - min(1.0, pool.health)
     units = deal.units(lots)
-    cost = _cut_penalty(deal_costs(deal, units, terms, depth), float(now.equity[pool.row]))
+    cost = _cut_penalty(deal_costs(deal, units, terms, depth), pool.equity)
     cash = deal_cash(deal, units, pool, market, cost)
     books = books_after(deal, units, cash, pool, market)
     frame = assess(books, market, threads=1)

@@ -145,7 +145,7 @@ def _walked(
     rounds = execution_of(task.market).rounds_max
     while state.health < task.target:
         pool = pool_at(own, row, task.market)
-        if bankrupt(own, row, task.market):
+        if pool.bankrupt:
             break
         chosen = pick(task, pool, state, used)
         if chosen is None:
@@ -163,11 +163,6 @@ def _walked(
 def state_of(frame: RequirementFrame, row: int) -> State:
     """Return the numbers of one account's pool as plain floats."""
     return State(*(float(x[0]) for x in own_numbers(frame, row, len(frame))))
-
-
-def bankrupt(own: BookFrame, row: int, market: Market) -> bool:
-    """Return whether the pool owes more than it has and may draw."""
-    return bool(assess(own, market, threads=1).verdict[row] == Verdict.BANKRUPT)
 
 
 # --- the first steps ------------------------------------------------------------------------------
@@ -351,9 +346,9 @@ def ended(
     if state.health >= task.target:
         return replace(blank, steps=tuple(steps), outcome="restored")
     own, row = where
-    if state.buffer >= 0.0 and not bankrupt(own, row, task.market):
-        return replace(blank, steps=tuple(steps), outcome="eased")
     pool = pool_at(own, row, task.market)
+    if state.buffer >= 0.0 and not pool.bankrupt:
+        return replace(blank, steps=tuple(steps), outcome="eased")
     frame = assess(own, task.market, threads=1)
     pays = shared_pays(own, row, frame.equity)
     taken = takeover.everything(pool, task.market, task.terms, pays)
