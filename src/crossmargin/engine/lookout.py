@@ -100,15 +100,18 @@ class Lookout:
         )
         return np.concatenate([self._changed[:n], self._assessed(self._others)])
 
-    def ticks(self, table: F64) -> I64:
+    def ticks(self, table: F64, hand_over: bool = False) -> I64:
         """Take many ticks in at once, of a book that triggers watch whole.
 
-        table    (T, n_items) levels: prices of assets, then bases of instruments
-        returns  (T, 2) verdicts changed and pools looked at
+        table      (T, n_items) levels: prices of assets, then bases of instruments
+        hand_over  a pool that goes under is no longer watched: whoever liquidates it looks at it
+        returns    (T, 2) verdicts changed and pools looked at
         """
         assert not len(self._others), "some pools need the whole market on every tick"
         out = np.zeros((len(table), 2), np.int64)
-        kernels.ticks(table, self._terms, self._work, self._zones, self._watch, self._changed, out)
+        kernels.ticks(
+            table, hand_over, self._terms, self._work, self._zones, self._watch, self._changed, out
+        )
         return out
 
     def _netted_again(self) -> None:
@@ -129,7 +132,7 @@ class Lookout:
         rows = np.concatenate([np.arange(starts[c], starts[c + 1]) for c in account])
         frame = assess(select_accounts(self.book, account), self.market, threads=1)
         found = mm_verdicts(frame.bankrupt_short, frame.buffer_mm)
-        new = rows[found != self.verdict[rows]]
+        new: I64 = rows[found != self.verdict[rows]]
         self.verdict[rows] = found
         return new
 

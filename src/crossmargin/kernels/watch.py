@@ -235,11 +235,20 @@ def tick(level: F64, terms: Terms, work: Work, z: Zones, w: Watch, changed: I64)
 
 @compiled
 def ticks(
-    levels: F64, terms: Terms, work: Work, z: Zones, w: Watch, changed: I64, out: I64
+    levels: F64, hand_over: bool, terms: Terms, work: Work, z: Zones, w: Watch, changed: I64,
+    out: I64,
 ) -> None:  # fmt: skip
-    """Take ticks in one after another; out (T, 2): verdicts changed and pools looked at of each."""
+    """Take ticks in one after another; out (T, 2): verdicts changed and pools looked at of each.
+
+    hand_over  a pool that went under is somebody else's from then on, and keeps that verdict
+    """
     for t in range(len(levels)):
         move_items(levels[t], terms)
         before = w.counts[N_LOOKED]
         out[t, 0] = tick(levels[t], terms, work, z, w, changed)
         out[t, 1] = w.counts[N_LOOKED] - before
+        if hand_over:
+            for j in range(out[t, 0]):
+                if w.verdict[changed[j]] in (UNDER, BANKRUPT):
+                    silence(z, changed[j])
+                    _cold(changed[j], w)
