@@ -45,6 +45,7 @@ class Log:
     done: int = 0
     seconds: float = 0.0
     failure: str = ""
+    carried: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     accepted: dict[str, int] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
@@ -77,11 +78,18 @@ def commit() -> str:
     return answer.stdout.strip() or "none"
 
 
-def opened(sources: str, steps: int) -> Log:
-    """Return the log of these sources, or a new one."""
+def opened(sources: str, steps: int, carry: str) -> Log:
+    """Return the log of these sources, or a new one.
+
+    carry  why lives of other sources still count: said on the page, with the commit of each
+    """
     if LOG.exists():
         known = Log(**json.loads(LOG.read_text()))
         if (known.sources, known.steps) == (sources, steps) and not known.failure:
+            return known
+        if carry and known.steps == steps:
+            known.carried.append(f"to {known.done - 1:,} at {known.commit}, before: {carry}")
+            known.sources, known.failure = sources, ""
             return known
     return Log(sources, steps)
 
@@ -112,6 +120,9 @@ def write(log: Log) -> None:
         f"| time, commit | {log.seconds / 60:,.0f} min, {log.commit} |",
         "",
     ]
+    if log.carried:
+        lines += ["Seeds lived before a change that could not have changed them:", ""]
+        lines += [*(f"- {line}" for line in log.carried), ""]
     if log.failure:
         lines += ["```text", log.failure, "```", ""]
     for title, table in (
@@ -135,8 +146,9 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10_000)
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--carry", default="", help="why seeds lived on other sources still count")
     ask = parser.parse_args()
-    log = opened(sources_digest(), ask.steps)
+    log = opened(sources_digest(), ask.steps, ask.carry)
     print(f"reliability: {log.done:,} of {ask.seeds:,} seeds held already", flush=True)
     while log.done < ask.seeds and not log.failure:
         if sources_digest() != log.sources:

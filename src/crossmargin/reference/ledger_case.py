@@ -41,8 +41,6 @@ from crossmargin.reference.ledger_sums import (
 )
 
 COINS_DIGITS, CONTRACT_DIGITS, MONEY_DIGITS = 18, 18, 6
-# Fewer 10^-18 contracts than this are a speck.
-SPECK = 10**9
 PRICE_LOW, PRICE_END = Fraction(1, 10**18), 10**15
 NAME_CHARS, KEY_CHARS = 128, 64
 HOLDERS_MAX = 1_000
@@ -63,7 +61,7 @@ class Judged:
     asset: str = ""
     payer: str = ""  # which of its merged pools pays; "" where nothing leaves
     strict: bool = False
-    speck: bool = False  # so small that a sum of floats may not show it
+    unsure: bool = False  # an equal sum of floats does not say that nothing changed
 
 
 @dataclass(frozen=True)
@@ -126,14 +124,17 @@ class Case:
         return self.desk.standing(name, self.book.accounts[name], self.now_ns)
 
     def takes_risk(
-        self, account: str, pool: str, strict: bool = False, contracts: int | None = None
+        self, account: str, pool: str, strict: bool = False, unsure: bool = False
     ) -> None:
-        """10.16: judge this pool at the end, as new risk. Outside is nobody's pool."""
+        """10.16: judge this pool at the end, as new risk. Outside is nobody's pool.
+
+        unsure  it changes sums of floats, or so little of them that it may not show
+        """
         if account != OUTSIDE:
             where = (account, self._margined(account, pool))
             how = self.judged.setdefault(where, Judged())
             how.strict |= strict
-            how.speck |= contracts is not None and abs(contracts) < SPECK
+            how.unsure |= unsure
 
     def pays_out(self, account: str, pool: str, asset: str) -> None:
         """10.16: judge this pool at the end, strictly."""
@@ -156,8 +157,8 @@ class Case:
         standing = self.before(account)
         was = standing.allowance(pool) if standing is not None and pool in standing.rows else None
         kept = False if how.strict else after.keeps(was)
-        if kept and how.speck and was is not None and after.value == was.value:
-            kept = None  # it may have made a difference that this sum has lost
+        if kept and how.unsure and was is not None and after.value == was.value:
+            kept = None  # another order of summing may show what this one has lost
         truth = True if kept is True else (None if kept is None or enough is None else False)
         return [(truth, _short(after, was))]
 

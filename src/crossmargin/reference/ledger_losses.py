@@ -97,7 +97,7 @@ def liquidate(case: Case, command: Any) -> None:
     order_falls(case, other, -way * contracts)
     book.post(account, pool, paid_in, -command.penalty)
     book.post(fund(command.tier), SHARED, paid_in, command.penalty)
-    case.takes_risk(other.account, other.pool, contracts=contracts)
+    case.takes_risk(other.account, other.pool, unsure=True)
     _helped(case, before, case.after(account).maintenance(pool))
 
 
