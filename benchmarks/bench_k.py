@@ -12,16 +12,33 @@ import numpy as np
 from benchmarks.harness import THREADS, Figure, Result, outputs_hash
 from crossmargin.adapters.files import load_rulebook
 from crossmargin.adapters.real_crashes import real_bars
-from crossmargin.engine.lookout import HOW, Lookout
+from crossmargin.engine.lookout import HOW, Lookout, mm_verdicts
 from crossmargin.frames.bars import SECOND_NS, BarFrame
 from crossmargin.frames.book import BookFrame
 from crossmargin.frames.listing import compile_market
 from crossmargin.frames.market import MarketFrame, move_factors
 from crossmargin.kernels import watch
 from crossmargin.kernels.compiled import run_blocks
-from crossmargin.kernels.cross import N_CROSS, cross_pools
-from crossmargin.kernels.reach import buffer_of
-from crossmargin.kernels.slopes import ALONE, Terms
+from crossmargin.kernels.cross import (
+    C_CORRELATED,
+    C_FLOOR,
+    C_HEDGED,
+    C_ISOLATED_MM,
+    C_MINIMUM_MM,
+    C_SUM,
+    N_CROSS,
+    cross_pools,
+)
+from crossmargin.kernels.netting import (
+    T_EQUITY,
+    T_FEE,
+    T_GAINS_MM,
+    T_HAIRCUT_MM,
+    T_LONG_OPTIONS,
+    T_OWES,
+    T_SURCHARGE_MM,
+)
+from crossmargin.kernels.slopes import ALONE, SUM, Terms
 from crossmargin.margin.levels import levels
 from crossmargin.margin.prepared import Market, prepare
 from crossmargin.methods.method import BLOCK
@@ -176,6 +193,8 @@ class Brute:
         self.terms: Terms = lookout._terms
         self.out = np.zeros((N_CROSS, book.n_pools))
         self.how = np.array([HOW[m] for m in book.method_names])[book.method]
+        own = np.diff(np.concatenate([[0], (self.how == ALONE).astype(np.int8), [0]]))
+        self.alone = list(zip(np.flatnonzero(own > 0), np.flatnonzero(own < 0), strict=True))
 
     def verdicts(self) -> tuple[np.ndarray, float]:
         """Return the verdict of every pool, and the seconds of the kernel alone."""
@@ -187,19 +206,20 @@ class Brute:
         started = time.perf_counter()
         run_blocks(block, len(self.how), BLOCK, THREADS)
         spent = time.perf_counter() - started
-        own = np.flatnonzero(self.how == ALONE)
-        for lo in own:  # stand-alone charges are asked of the isolated ones alone
-            row = np.zeros((N_CROSS, 1))
-            cross_pools(lo, lo + 1, t.holdings, t.items, t.assets, t.slots, True, row)
-            self.out[:, lo] = row[:, 0]
+        for lo, hi in self.alone:  # stand-alone charges are asked of the isolated ones
+            cross_pools(lo, hi, t.holdings, t.items, t.assets, t.slots, True, self.out[:, lo:hi])
         return _judged(self.out, self.how), spent
 
 
 def _judged(out: np.ndarray, how: np.ndarray) -> np.ndarray:
-    return np.array(
-        [watch.verdict_of(buffer_of(out[:, p], how[p]), out[1, p]) for p in range(len(how))],
-        np.int8,
-    )
+    """(A,) verdicts of MM, summed in the order in which the frame sums: the same bits."""
+    balance = out[T_EQUITY] - out[T_LONG_OPTIONS] - out[T_HAIRCUT_MM]
+    balance = balance - out[T_SURCHARGE_MM] - out[T_GAINS_MM]
+    core = np.where(how == SUM, out[C_SUM], np.maximum(out[C_CORRELATED], out[C_FLOOR]))
+    netted = core + out[C_HEDGED] + out[C_MINIMUM_MM] + out[T_FEE]
+    charge = np.where(how == ALONE, out[C_ISOLATED_MM] + out[T_FEE], netted)
+    buffer = np.where(out[T_OWES] == 0.0, np.maximum(balance, 0.0), balance - charge)
+    return mm_verdicts(out[T_EQUITY], buffer)
 
 
 def item_levels(market: Market, factors: np.ndarray) -> np.ndarray:
