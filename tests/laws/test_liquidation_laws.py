@@ -91,7 +91,7 @@ def test_l7_a_plan_terminates_and_each_step_raises_the_buffer(world: World, poli
         if found.outcome == "restored":
             assert found.end.health >= found.target
         if found.outcome == "eased":
-            assert 0.0 <= found.end.buffer
+            assert found.end.buffer >= 0.0
             assert found.end.health < found.target
 
 
@@ -210,9 +210,7 @@ def test_taking_over_everything_at_bankruptcy_prices_leaves_nothing(world: World
             assert left[numeraire] + money == pytest.approx(-drawn, abs=1e-9 * scale)
 
 
-@given(
-    st.lists(st.floats(0.0, 1e9), min_size=1, max_size=8), st.floats(-1e9, 1e9)
-)
+@given(st.lists(st.floats(0.0, 1e9), min_size=1, max_size=8), st.floats(-1e9, 1e9))
 def test_positions_taken_over_lose_exactly_the_equity(weights: list[float], equity: float) -> None:
     pnl = bankruptcy_pnl(np.array([equity]), np.array(weights), np.array([0, len(weights)]))
     if sum(weights) == 0.0:

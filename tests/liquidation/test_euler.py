@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 import pytest
 
@@ -88,8 +90,7 @@ def test_loan_limits_ramp_as_the_venue_says(vectors) -> None:
         limit = LoanLimit(first, first, first, 0, 0)
         if want.get("error"):
             with pytest.raises(AssertionError):
-                for step in given["changes"]:
-                    limit = change(limit, step)
+                reduce(change, given["changes"], limit)
             continue
         for step in given["changes"]:
             limit = change(limit, step)
@@ -106,7 +107,7 @@ def change(limit: LoanLimit, step) -> LoanLimit:
 
 
 def test_a_deeper_hole_pays_a_larger_bonus_up_to_the_limit() -> None:
-    # 100 tokens at 0.8, LTV 0.5: 40 count. Owed 40: health 1, factor 1. Owed 50: 0.8. Owed 80: 0.75.
+    # 100 tokens at 0.8, LTV 0.5: 40 count. Owed 40, 50, 80: health 1, 0.8, 0.5; at least 0.75.
     own = [Collateral("A", 100 * ONE, ONE * 8 // 10, 5000)]
     for owed, factor in ((40, 100), (50, 80), (80, 75)):
         found = largest_seizure(own, "A", Debt(owed * ONE, ONE), 2500)

@@ -31,7 +31,7 @@ class Deal:
 
     kind   "reduce", "swap" or "net"
     give   item that shrinks; take: the asset received (swap) or the other leg (net), else -1
-    ratio  units of `take` for each unit of `give` (net); 0 elsewhere
+    ratio  units of `take` for each unit of `give`, at the marks; 0 where there is none
     lot    units of `give` in a lot; most: units of `give` this round; whole: all there is of it
     """
 
@@ -173,7 +173,8 @@ def _swap_deals(
                 most = min(most, capacity(terms, take) * worth)
             if len(owed):
                 most = min(most, -float(pool.balance[take]) * worth * PAST_THE_DEBT)
-            deals.append(Deal("swap", give, take, 0.0, float(terms.lot[give]), most, whole))
+            each = float(1.0 / worth)
+            deals.append(Deal("swap", give, take, each, float(terms.lot[give]), most, whole))
     return deals
 
 
@@ -188,7 +189,7 @@ def tried(deal: Deal, lots: I64, pool: Pool, market: Market, terms: Terms) -> Tr
     _, _, health = own_numbers(now, pool.row, pool.book.n_pools)
     depth = 1.0 - min(1.0, float(health[0]))
     units = deal.units(lots)
-    cost = _cut_penalty(deal_costs(deal, units, market, terms, depth), float(now.equity[pool.row]))
+    cost = _cut_penalty(deal_costs(deal, units, terms, depth), float(now.equity[pool.row]))
     cash = deal_cash(deal, units, pool, market, cost)
     books = books_after(deal, units, cash, pool, market)
     frame = assess(books, market, threads=1)
@@ -211,7 +212,7 @@ def own_numbers(frame: RequirementFrame, row: int, n_pools: int) -> tuple[F64, F
     return equity, buffer, ratio(equity, charge)
 
 
-def deal_costs(deal: Deal, units: F64, market: Market, terms: Terms, depth: float) -> Costs:
+def deal_costs(deal: Deal, units: F64, terms: Terms, depth: float) -> Costs:
     """Return the costs of a deal: of both its markets, fee and penalty of a swap once."""
     own = costs(terms, deal.give, units, depth)
     if deal.kind == "reduce":
@@ -219,8 +220,7 @@ def deal_costs(deal: Deal, units: F64, market: Market, terms: Terms, depth: floa
     if deal.kind == "net":
         other = costs(terms, deal.take, units * deal.ratio, depth)
         return Costs(*(a + b for a, b in zip(own, other, strict=True)))
-    price = market.priced.price
-    other = costs(terms, deal.take, units * price[deal.give] / price[deal.take], depth)
+    other = costs(terms, deal.take, units * deal.ratio, depth)
     return Costs(
         own.half_spread + other.half_spread, own.impact + other.impact,
         np.maximum(own.fee, other.fee), np.maximum(own.penalty, other.penalty),

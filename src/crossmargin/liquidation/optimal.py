@@ -34,7 +34,14 @@ from crossmargin.liquidation.plan import (
 )
 from crossmargin.liquidation.policies import SIMPLE
 from crossmargin.liquidation.steps import Compared, Plan, State
-from crossmargin.margin.linear import Affine, Held, Moves, Programme, programme
+from crossmargin.margin.linear import (
+    Affine,
+    Held,
+    Moves,
+    Programme,
+    balance_change,
+    programme,
+)
 from crossmargin.margin.prepared import Market
 from crossmargin.methods.registry import assess, select_accounts
 
@@ -101,8 +108,9 @@ def key_of(deal: Deal) -> tuple[str, int, int]:
 def solved_for(book: BookFrame, market: Market, pool: int) -> tuple[Answer, list[Deal]]:
     """Return the programme's answer for a pool as it stands, and its deals.
 
-    Two programmes: one over all rounds with costs spread evenly, the least they can be, whose dual
-    objective is the bound; one within a single round, whose amounts are walked where it has some.
+    Over all rounds with costs spread evenly, the least they can be: once to reach the target by the
+    rows, once to owe nothing; the lesser dual objective is the bound. And within a single round,
+    whose amounts are walked where there are some.
     """
     terms = selling_terms(market)
     rounds = terms.execution.rounds_max
@@ -117,9 +125,14 @@ def solved_for(book: BookFrame, market: Market, pool: int) -> tuple[Answer, list
         return none, deals
     method = book.method_names[book.method[pool]]
     extra = state_of(frame, row).equity - float(frame.equity[row])
-    answers = [solve(deals, there, market, terms, (method, extra, turns)) for turns in (rounds, 1)]
-    amounts = answers[1].amounts if np.isfinite(answers[1].bound) else answers[0].amounts
-    return Answer(amounts, answers[0].bound), deals
+    asks = [
+        Ask(deals, there, market, terms, method, extra, turns, free)
+        for turns, free in ((rounds, False), (rounds, True), (1, False))
+    ]
+    wide, nothing, once = (solve(ask) for ask in asks)
+    amounts = once.amounts if np.isfinite(once.bound) else wide.amounts
+    # NaN stays NaN: a solver that failed has shown nothing.
+    return Answer(amounts, float(np.minimum(wide.bound, nothing.bound))), deals
 
 
 def every_deal(pool: Pool, market: Market, terms: Terms) -> list[Deal]:
@@ -143,50 +156,80 @@ def every_deal(pool: Pool, market: Market, terms: Terms) -> list[Deal]:
         for take in rows:
             if give == take or not whole[give] > 0.0:
                 continue
-            most = min(
-                whole[give],
-                capacity(terms, give),
-                capacity(terms, take) * price[take] / price[give],
-            )
+            worth = float(price[take] / price[give])
+            most = min(float(whole[give]), capacity(terms, give), capacity(terms, take) * worth)
             lot = float(terms.lot[give])
-            deals.append(Deal("swap", give, take, 0.0, lot, float(most), float(whole[give])))
+            deals.append(Deal("swap", give, take, 1.0 / worth, lot, most, float(whole[give])))
     return deals
 
 
-def solve(
-    deals: Sequence[Deal], pool: Pool, market: Market, terms: Terms,
-    how: tuple[str, float, int],
-) -> Answer:  # fmt: skip
-    """Return the cheapest amounts whose rows reach the target within so many rounds."""
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is solved for: one pool, its deals, and within how many rounds.
+
+    extra  what a bucket draws, numeraire; free: owe nothing in the end, whatever the rows say
+    """
+
+    deals: Sequence[Deal]
+    pool: Pool
+    market: Market
+    terms: Terms
+    method: str
+    extra: float
+    turns: int
+    free: bool
+
+
+def solve(ask: Ask) -> Answer:
+    """Return the cheapest amounts that reach the target by the rows, or that leave nothing owed."""
     cp = solver()
-    method, extra, turns = how
-    moves = moves_of(deals, pool, market, turns)
-    rows = programme(Held(pool.quantity, pool.mtm, pool.balance), market, method, moves)
+    deals, pool = ask.deals, ask.pool
+    moves = moves_of(deals, pool, ask.turns)
+    held = Held(pool.quantity, pool.mtm, pool.balance)
+    rows = programme(held, ask.market, ask.method, moves)
     x = cp.Variable(len(deals), nonneg=True)
-    # Units of a thousandth of what there is: the solver's tolerances are absolute.
-    size = np.maximum(moves.most, 1e-300)
-    amounts = cp.multiply(size, x)
+    # Shares of what there is: the solver's tolerances are absolute.
+    amounts = cp.multiply(np.maximum(moves.most, 1e-300), x)
     money = max(1.0, abs(rows.equity))
-    cost = cost_of(cp, amounts, deals, market, terms, turns) / money
-    target = market.rulebook.liquidation.target_health
-    counted = kept_costs(cp, amounts, deals, pool, market, terms)
-    charge = charge_of(cp, rows, amounts, money)
-    limits = [
-        x <= 1.0,
-        *sold_rows(deals, amounts),
-        (rows.equity + extra) / money - counted / money >= target * charge,
-        *stay_rows(rows, amounts, money),
-    ]
-    problem = cp.Problem(cp.Minimize(cost), limits)
+    limits = [x <= 1.0, *sold_rows(deals, amounts), *stay_rows(rows, amounts)]
+    if ask.free:
+        limits += free_rows(held, ask.market, moves, amounts, money)
+    else:
+        target = ask.market.rulebook.liquidation.target_health
+        kept = (rows.equity + ask.extra - kept_costs(amounts, ask)) / money
+        limits.append(kept >= target * charge_of(cp, rows, amounts, money))
+    problem = cp.Problem(cp.Minimize(cost_of(cp, amounts, ask) / money), limits)
     data, chain, inverse = problem.get_problem_data(cp.CLARABEL, solver_opts={})
     raw = chain.solve_via_data(problem, data, solver_opts={})
-    if str(raw.status) not in ("Solved", "AlmostSolved"):
-        return Answer(np.zeros(len(deals)), float("nan"))
+    status = str(raw.status)
+    if status not in ("Solved", "AlmostSolved"):
+        bound = float("inf") if status == "PrimalInfeasible" else float("nan")
+        return Answer(np.zeros(len(deals)), bound)
     problem.unpack_results(raw, chain, inverse)
     # Clarabel minimises without the constant; both objectives miss the same one.
     constant = float(problem.value) - float(raw.obj_val)
     bound = money * (float(raw.obj_val_dual) + constant)
     return Answer(np.maximum(0.0, np.asarray(amounts.value)), max(0.0, bound))
+
+
+def free_rows(held: Held, market: Market, moves: Moves, amounts: Any, money: float) -> list[Any]:
+    """Owe nothing: futures and short options closed, no balance below zero (spec 5.5)."""
+    n = market.frame.n_assets
+    futures = market.items.futures_like & (held.quantity != 0.0)
+    futures[n:] |= held.quantity[n:] < 0.0
+    owing = np.flatnonzero(futures[n:]) + n
+    paid = balance_change(held, market, moves)
+    touched = np.flatnonzero((held.balance != 0.0) | (paid != 0.0).any(axis=0))
+    price = market.priced.price[touched] / money
+    limits = [
+        (paid[:, touched] * price).T @ amounts + held.balance[touched] * price >= 0.0,
+    ]
+    if len(owing):
+        scale = np.abs(held.quantity[owing])
+        limits.append(
+            (moves.change[:, owing] / scale).T @ amounts + np.sign(held.quantity[owing]) == 0.0
+        )
+    return limits
 
 
 def solver() -> Any:
@@ -202,17 +245,17 @@ def solver() -> Any:
     return cvxpy
 
 
-def moves_of(deals: Sequence[Deal], pool: Pool, market: Market, turns: int) -> Moves:
+def moves_of(deals: Sequence[Deal], pool: Pool, turns: int) -> Moves:
     """Return the deals as moves: what a unit of each changes, and how far it may go."""
     change = np.zeros((len(deals), len(pool.quantity)))
-    price = market.priced.price
     most = np.zeros(len(deals))
     for d, deal in enumerate(deals):
-        change[d, deal.give] = -np.sign(pool.quantity[deal.give])
+        side = 1.0 if deal.kind == "swap" else float(np.sign(pool.quantity[deal.give]))
+        change[d, deal.give] = -side
         if deal.kind == "net":
             change[d, deal.take] = -deal.ratio * np.sign(pool.quantity[deal.take])
         elif deal.kind == "swap":
-            change[d, deal.take] = price[deal.give] / price[deal.take]
+            change[d, deal.take] = deal.ratio
         most[d] = min(deal.whole, turns * deal.most)
     return Moves(change, most)
 
@@ -227,7 +270,7 @@ def sold_rows(deals: Sequence[Deal], amounts: Any) -> list[Any]:
     return found
 
 
-def stay_rows(rows: Programme, amounts: Any, money: float) -> list[Any]:
+def stay_rows(rows: Programme, amounts: Any) -> list[Any]:
     """A position never crosses zero, whatever deals share it."""
     if not len(rows.stays.offset):
         return []
@@ -236,29 +279,25 @@ def stay_rows(rows: Programme, amounts: Any, money: float) -> list[Any]:
     return [slope @ amounts + rows.stays.offset / scale >= 0.0]
 
 
-def legs_of(deal: Deal, market: Market) -> list[tuple[int, float]]:
+def legs_of(deal: Deal) -> list[tuple[int, float]]:
     """Return the markets of a deal: item, and units for each unit of the deal."""
     if deal.kind == "reduce":
         return [(deal.give, 1.0)]
-    if deal.kind == "net":
-        return [(deal.give, 1.0), (deal.take, deal.ratio)]
-    price = market.priced.price
-    return [(deal.give, 1.0), (deal.take, float(price[deal.give] / price[deal.take]))]
+    return [(deal.give, 1.0), (deal.take, deal.ratio)]
 
 
-def cost_of(
-    cp: Any, amounts: Any, deals: Sequence[Deal], market: Market, terms: Terms, turns: int
-) -> Any:
+def cost_of(cp: Any, amounts: Any, ask: Ask) -> Any:
     """Return the least that amounts can cost when spread over so many rounds: convex.
 
     Impact of deals in one market is charged deal by deal, which is less than on their sum. A pool
     costs its fee, an auction at least what selling on costs and the liquidator's margin.
     """
-    linear = np.zeros(len(deals))
+    terms = ask.terms
+    linear = np.zeros(len(ask.deals))
     total: Any = 0.0
-    for d, deal in enumerate(deals):
+    for d, deal in enumerate(ask.deals):
         fees = 0.0
-        for item, each in legs_of(deal, market):
+        for item, each in legs_of(deal):
             unit = float(terms.unit[item]) * each
             charged = float(terms.fee_unit[item]) * each * (terms.fee + terms.penalty)
             fees = max(fees, charged) if deal.kind == "swap" else fees + charged
@@ -271,33 +310,34 @@ def cost_of(
             power = float(terms.exponent[item])
             rate = float(terms.scale[item] * terms.sigma_daily[item])
             if rate > 0.0:
-                scale = rate * unit * (unit / float(terms.adv[item]) / turns) ** power
+                scale = rate * unit * (unit / float(terms.adv[item]) / ask.turns) ** power
                 # In units of what is held, so that the solver sees numbers near 1.
                 whole = max(deal.whole, 1e-300)
-                total += scale * whole ** (1.0 + power) * cp.power(amounts[d] / whole, 1.0 + power)
+                total += (
+                    scale
+                    * whole ** (1.0 + power)
+                    * cp.power(amounts[d] / whole, 1.0 + power, approx=False)
+                )
         linear[d] += fees
     return linear @ amounts + total
 
 
-def kept_costs(
-    cp: Any, amounts: Any, deals: Sequence[Deal], pool: Pool, market: Market, terms: Terms
-) -> Any:
-    """Return the part of costs that surely lowers E - target x Q: those paid in money or on a debt.
+def kept_costs(amounts: Any, ask: Ask) -> Any:
+    """Return the part of costs that surely lowers E - target x Q: fees paid in money.
 
     A cost paid in an asset with a haircut lowers the haircut too, by at most a bracket's rate that
     can be 1; such costs are left out, so that the rows stay below the method.
     """
-    money = numeraire_row(market)
-    linear = np.zeros(len(deals))
-    for d, deal in enumerate(deals):
-        paid = deal.take if deal.kind == "swap" else int(market.items.settle[deal.give])
-        if paid == money or pool.balance[paid] * market.priced.price[paid] < 0.0 < deal.whole:
-            if paid != money and deal.kind != "swap":
-                continue  # the debt may have been bought back meanwhile
-            for item, each in legs_of(deal, market):
-                linear[d] += float(terms.fee_unit[item]) * each * terms.fee
-            if deal.kind == "swap":
-                linear[d] /= 2.0  # charged on the dearer side once, so at least half of both
+    money = numeraire_row(ask.market)
+    linear = np.zeros(len(ask.deals))
+    for d, deal in enumerate(ask.deals):
+        paid = deal.take if deal.kind == "swap" else int(ask.market.items.settle[deal.give])
+        if paid != money:
+            continue
+        for item, each in legs_of(deal):
+            linear[d] += float(ask.terms.fee_unit[item]) * each * ask.terms.fee
+        if deal.kind == "swap":
+            linear[d] /= 2.0  # charged on the dearer side once, so at least half of both
     return linear @ amounts
 
 
@@ -315,7 +355,7 @@ def charge_of(cp: Any, rows: Programme, amounts: Any, money: float) -> Any:
         base = np.maximum(rows.size.base.offset, 1e-300)
         share = cp.pos(rows.size.base.slope / base[:, None] @ amounts + 1.0)
         scale = rows.size.coefficient * base**rows.size.power / money
-        total += cp.sum(cp.multiply(scale, cp.power(share, rows.size.power)))
+        total += cp.sum(cp.multiply(scale, cp.power(share, rows.size.power, approx=False)))
     core = [cp.Constant(0.0)]
     if rows.nets:
         nets = cp.hstack([largest(part) for part in rows.nets])

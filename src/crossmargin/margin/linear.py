@@ -228,7 +228,8 @@ def is_long_option(bench: Bench, items: I64) -> B1:
 def tiered(rows: Affine, edges: F64, rates: F64) -> Affine:
     """T of the largest of the rows: marginal tiers rise, so the largest of all pieces."""
     fixed = np.concatenate([[0.0], np.cumsum((rates[:-1] - rates[1:]) * edges[:-1])])
-    slope = (rates[:, None, None] * rows.slope[None]).reshape(-1, rows.slope.shape[1])
+    n_pieces, n_moves = len(rates) * len(rows.offset), rows.slope.shape[1]
+    slope = (rates[:, None, None] * rows.slope[None]).reshape(n_pieces, n_moves)
     offset = (rates[:, None] * rows.offset[None] + fixed[:, None]).ravel()
     return Affine(slope, offset)
 
