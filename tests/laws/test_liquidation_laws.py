@@ -204,7 +204,7 @@ def test_taking_over_everything_at_bankruptcy_prices_leaves_nothing(world: World
         drawn = 0.0
         if row:
             limit = max(0.0, float(own.draw_limit[row] - own.drawn[row]))
-            drawn = min(hole, limit, max(0.0, float(np.nan_to_num(frame.equity[0]))))
+            drawn = min(hole, limit, max(0.0, float(np.nan_to_num(frame.equity[0], nan=np.inf))))
         # What is left is what the shared pool pays for its bucket, else nothing.
         if not (market.items.bad & (there.quantity != 0.0)).any():
             assert left[numeraire] + money == pytest.approx(-drawn, abs=1e-9 * scale)

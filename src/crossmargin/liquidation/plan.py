@@ -376,11 +376,14 @@ def ended(
 
 
 def shared_pays(own: BookFrame, row: int, equity: F64) -> float:
-    """Return what the shared pool fills of a bucket's hole: spec 1.1's t before min(-E_i)."""
-    if row == 0 or not np.isfinite(equity[0]):
+    """Return what the shared pool fills of a bucket's hole: spec 1.1's t before min(-E_i).
+
+    A shared pool without a price is taken as good for the limit, as in the verdict (C46).
+    """
+    if row == 0:
         return 0.0
     remaining = max(0.0, float(own.draw_limit[row] - own.drawn[row]))
-    return min(remaining, max(0.0, float(equity[0])))
+    return remaining if not np.isfinite(equity[0]) else min(remaining, max(0.0, float(equity[0])))
 
 
 def why_taken(kind: str, share: float, bad_debt: float) -> str:
