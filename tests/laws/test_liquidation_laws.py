@@ -25,7 +25,7 @@ from liquidation.small import executed, market_and_book
 from strategies import World, worlds
 
 policies = st.sampled_from(SIMPLE)
-FEW = settings(max_examples=60)
+FEW = settings(max_examples=30)
 
 
 def planned(world: World, policy: str) -> list[tuple[int, Plan, Market, BookFrame]]:

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 
 from crossmargin.liquidation.plan import Options, plan
-from crossmargin.liquidation.policies import SIMPLE
 from crossmargin.margin.requirement import Verdict
 from crossmargin.methods.registry import assess
 from liquidation.small import executed, market_and_book
@@ -21,7 +20,7 @@ pytest.importorskip("clarabel", reason="no solver: crossmargin[liquidation] is n
 RANK = ("none", "restored", "eased", "wait", "takeover", "adl")
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(worlds(n_accounts=2))
 def test_optimal_is_never_dearer_and_nothing_is_below_the_bound(world: World) -> None:
     market, book = market_and_book(world)
@@ -35,16 +34,8 @@ def test_optimal_is_never_dearer_and_nothing_is_below_the_bound(world: World) ->
             assert step.after.buffer > step.before.buffer
         if math.isnan(best.bound):
             continue
-        # A penalty that was cut to what was left is no penalty the programme knows of.
-        fees = market.rulebook.margin
         for c in best.compared:
             if c.outcome == "restored":
-                whole = plan(book, market, a, Options(c.policy)) if c.policy in SIMPLE else best
-                cut = any(
-                    s.cost.penalty < (fees.penalty / fees.taker_fee) * s.cost.fee * (1.0 - 1e-9)
-                    for s in executed(whole)
-                )
-                if not cut:
-                    # The solver's own tolerance, a relative 1e-8 of the pool's money and more.
-                    room = 1e-5 * c.cost + 1e-6 * (1.0 + abs(best.start.equity))
-                    assert best.bound <= c.cost + room
+                # The solver's own tolerance, relative to the pool's money.
+                room = 1e-5 * c.cost + 1e-6 * (1.0 + abs(best.start.equity))
+                assert best.bound <= c.cost + room

@@ -74,7 +74,7 @@ def charge_of(own, row: int, market) -> tuple[float, float]:
     return float(frame.equity[row]), charge
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(worlds(), st.lists(st.floats(0.0, 1.0), min_size=40, max_size=40))
 def test_the_rows_never_charge_more_than_the_method(world: World, parts: list[float]) -> None:
     for market, terms, own, row, method in alone_pools(world):
@@ -105,7 +105,7 @@ def test_the_rows_never_charge_more_than_the_method(world: World, parts: list[fl
         assert charge_at(rows, x) <= after_charge + scale
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(worlds(bad=0.0))
 def test_the_rows_are_exact_where_nothing_was_left_out(world: World) -> None:
     """`isolated`, and `cross_sum` without hedges and short options; no wrong way charge."""

@@ -80,7 +80,7 @@ def holdings_of(rows: dict[str, float]) -> tuple[Holding, ...]:
     return held(**{name.replace("-", "_"): q for name, q in rows.items() if q})
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(short_pools(), st.sampled_from(SIMPLE))
 def test_plans_are_the_steps_of_the_twin(pool: PlainPool, policy: str) -> None:
     want, after = twin.steps(MARKET, pool, policy)
@@ -101,7 +101,7 @@ def test_plans_are_the_steps_of_the_twin(pool: PlainPool, policy: str) -> None:
     assert (got.outcome == "restored") == (end.health >= target)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     st.lists(st.sampled_from(sorted(PERPS)), min_size=1, max_size=3, unique=True),
     st.lists(st.floats(-5e5, 5e5), min_size=4, max_size=4),

@@ -197,6 +197,8 @@ def sized(market: PlainMarket, pool: PlainPool, deal: Deal, before: Numbers) -> 
     for lots in range(1, every + 1):
         after, _ = done(market, pool, deal, units(market, pool, deal, lots))
         now = numbers(market, after)
+        if not now.equity > 0.0:
+            continue
         if now.buffer > before.buffer + floor and now.health >= rules.target_health:
             answer = lots
             break
@@ -208,7 +210,8 @@ def sized(market: PlainMarket, pool: PlainPool, deal: Deal, before: Numbers) -> 
     left = (whole - units(market, pool, deal, answer)) * unit(market, deal.give)
     if 0.0 < left < rules.dust:
         after, _ = done(market, pool, deal, most)
-        return every if numbers(market, after).buffer > before.buffer + floor else answer
+        now = numbers(market, after)
+        return every if now.equity > 0.0 and now.buffer > before.buffer + floor else answer
     return answer
 
 
