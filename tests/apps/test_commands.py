@@ -36,6 +36,7 @@ def strict(text: str) -> dict:
         ["whatif", PAIR],
         ["whatif", PAIR, "--transfer", "USDC:1000"],
         ["liquidation-price", PAIR, "ETH"],
+        ["liquidate"],
         ["frontier", PAIR, "ETH/USD", "BTC/USD"],
         ["greeks", PAIR],
         ["compare"],

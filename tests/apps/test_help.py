@@ -42,6 +42,6 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
 def test_help_names_every_command() -> None:
     code = "from crossmargin.apps.cli.program import run; run(['--help'])"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    for name in ("margin", "explain", "whatif", "liquidation-price", "frontier", "compare",
-                 "stress", "oracle", "greeks", "rulebook", "demo", "real"):  # fmt: skip
+    for name in ("margin", "explain", "whatif", "liquidation-price", "liquidate", "frontier",
+                 "compare", "stress", "oracle", "greeks", "rulebook", "demo", "real"):  # fmt: skip
         assert f"│ {name} " in done.stdout

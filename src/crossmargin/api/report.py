@@ -25,6 +25,8 @@ from crossmargin.inquiry import amounts, prices, whatif
 from crossmargin.inquiry.desk import Desk, desk_for
 from crossmargin.kernels.compiled import run_blocks
 from crossmargin.kernels.portfolio import stress_pnl
+from crossmargin.liquidation import plan as planning
+from crossmargin.liquidation import steps
 from crossmargin.margin.explain import Node, explain_pool
 from crossmargin.margin.greeks import greeks
 from crossmargin.margin.prepared import Market, holdings_of
@@ -260,6 +262,18 @@ class Report:
             holdings_of(self.book), self.market.items, rows, out,
         )  # fmt: skip
         return self.market.scenarios.names[first:], out
+
+    def liquidation_plans(
+        self, policy: str | None = None, account: str | None = None
+    ) -> tuple[steps.Plan, ...]:
+        """Return what every pool that is LIQUIDATABLE or BANKRUPT should sell (spec 9).
+
+        policy  one of `liquidation.policies`, None: the rulebook's; account: only this one
+        """
+        book = self.book
+        if account is not None:
+            book = select_accounts(book, np.array([self._account_row(account)]))
+        return planning.plans(book, self.market, planning.Options(policy))
 
     def greeks(self, account: str | None = None) -> pl.DataFrame:
         """Return delta, gamma (1 %), vega (vol point), theta (day) by pool and factor (5.8).

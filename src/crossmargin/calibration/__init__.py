@@ -1,0 +1,1 @@
+"""Floor 7: fits and proposals from data; nothing here adopts anything."""
