@@ -171,7 +171,7 @@ def draw(command: c.Draw, work: Workspace) -> None:
     work.accrue(account, pool)
     work.accrue(account, SHARED)
     _check_empty(account, pool, work)
-    exact, free = value_of(asset, amount, work), _may_draw(account, pool, work)
+    exact, free = value_of(asset, amount, work), may_draw(account, pool, work)
     value = 0 if exact is None else scale_up(exact[0], 1, exact[1])
     if exact is None or free is None:
         work.refuse_late(Rejection.POOL_UNPRICED, f"{account}/{pool}")
@@ -182,7 +182,7 @@ def draw(command: c.Draw, work: Workspace) -> None:
     work.emit(e.Drawn(account, pool, value, postings))
 
 
-def _may_draw(account: str, pool: str, work: Workspace) -> int | None:
+def may_draw(account: str, pool: str, work: Workspace) -> int | None:
     """Return what a bucket may still draw, t of spec 1.14, 10^-6 numeraire; 0 for other pools."""
     held = work.held(account, pool)
     if pool == SHARED or held.draw_limit is None:
@@ -199,7 +199,7 @@ def _may_draw(account: str, pool: str, work: Workspace) -> int | None:
 
 def _check_drawn(account: str, pool: str, asset: str, work: Workspace) -> None:
     """Refuse what comes after a draw while one unit of what is owed could still be drawn."""
-    free = _may_draw(account, pool, work)
+    free = may_draw(account, pool, work)
     if free == 0:
         return
     unit = value_of(asset, 1, work)
