@@ -38,21 +38,15 @@ EXECUTION = Execution(
 )  # fmt: skip
 
 
-def ruled(margin: dict[str, float] | None = None, **execution: Any) -> c.AdoptRulebook:
-    """The venue's rules with rules of execution; entries of either replaced."""
+def selling(margin: dict[str, float] | None = None, coin: dict[str, float] | None = None) -> Venue:
+    """The venue, under rules by which it sells; entries of margin and of coins replaced."""
     table = rules_table()
-    part = msgspec.to_builtins(msgspec.structs.replace(EXECUTION, **execution))
-    rules = rulebook(
-        liquidation={**table["liquidation"], "execution": part},
-        margin={**table["margin"], **(margin or {})},
-    )
-    return c.AdoptRulebook(rules=rules.packed())
-
-
-def selling(margin: dict[str, float] | None = None, **execution: Any) -> Venue:
-    """The venue, under rules by which it sells."""
+    classes = {**table["classes"], "coin": {**table["classes"]["coin"], **(coin or {})}}
+    part = {**table["liquidation"], "execution": msgspec.to_builtins(EXECUTION)}
+    whole = {**table["margin"], **(margin or {})}
     made = venue()
-    made.do(ruled(margin, **execution))
+    rules = rulebook(liquidation=part, margin=whole, classes=classes)
+    made.do(c.AdoptRulebook(rules=rules.packed()))
     return made
 
 
@@ -139,7 +133,8 @@ def test_collateral_is_sold_for_what_is_owed():
     # E 150, MM counts 0.9 of ETH: Q = 0.1 x 2,000 e = 200 e; 150 / 200 e >= 1.1: e <= 0.68181.
     # 0.319 is sold for 638 dollars: 150 / (200 x 0.681) = 1.1013; 0.318 would leave 1.0997.
     assert made.balance("spot", "ETH") == 681 * 10**15
-    assert made.balance("spot", "USD") == (-1_850 + 638) * USD
+    # Impact of 10^-5 dollars is rounded against the pool: a cent.
+    assert made.balance("spot", "USD") == (-1_850 + 638) * USD - 1
     assert commands_of(found, "spot") == ["Liquidate"]
     assert verdicts(made) == {"spot/shared": SAFE}
 
@@ -206,8 +201,8 @@ def test_winners_give_up_what_funds_cannot_pay():
 
 
 def test_what_no_sale_helps_is_taken_over_at_the_bankruptcy_price():
-    # A fee of 12 % of what is sold is more than the 10 % that selling frees.
-    made = selling({"taker_fee": 0.12})
+    # Half a spread of 12 % is more than the 10 % that selling frees.
+    made = selling(coin={"half_spread": 0.12})
     made.do(*long("liq", 1_500))
     found = turned(made)
     assert found.of("liq").proposal.outcome == "takeover"
@@ -297,12 +292,8 @@ def test_what_no_pair_sells_is_said_and_stays():
 
 
 def test_a_round_takes_its_share_of_a_days_volume_and_the_next_waits():
-    table = rules_table()
-    made = venue()
-    part = msgspec.to_builtins(EXECUTION)
-    classes = {**table["classes"], "coin": {**table["classes"]["coin"], "adv": 200_000.0}}
-    rules = rulebook(liquidation={**table["liquidation"], "execution": part}, classes=classes)
-    made.do(c.AdoptRulebook(rules=rules.packed()), *long("liq", 1_500))
+    made = selling(coin={"adv": 200_000.0})
+    made.do(*long("liq", 1_500))
     liquidator = Liquidator()
     found = turned(made, liquidator)
     # 1 % of 200,000 dollars a round is one contract of 2,000; nine need 1,800.
@@ -328,7 +319,7 @@ def test_the_same_journal_gives_the_same_commands_to_the_bit():
     assert len(set(keys)) == len(keys) and all(len(key) <= 64 for key in keys)
 
 
-@pytest.mark.parametrize("fail_at", [1, 2, 3, 4])
+@pytest.mark.parametrize("fail_at", [1, 2, 3])
 def test_a_crash_between_two_appends_ends_where_an_undisturbed_turn_does(fail_at):
     def arranged(fail_at: int) -> Venue:
         made = troubled()
@@ -340,9 +331,7 @@ def test_a_crash_between_two_appends_ends_where_an_undisturbed_turn_does(fail_at
 
     whole, broken = arranged(0), arranged(fail_at)
     turned(whole)
-    n = whole.store.n_appends
-    if fail_at > n:
-        pytest.skip("fewer appends")
+    assert whole.store.n_appends > fail_at
     with pytest.raises(StoreFailed):
         Liquidator().turn(broken.engine)
     resumed = Venue(MemoryStore(broken.store.records), broken.clock.now_ns)

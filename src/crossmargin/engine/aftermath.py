@@ -300,6 +300,8 @@ def pay(draft: Draft, desk: Desk) -> None:
                 _pay(draft, (part, asset), 0, (tier, fund))
         if draft.balance(part, asset) < 0:
             _pay(draft, (part, asset), 0, holders=holders_of(draft, asset))
+        if (left := -draft.balance(part, asset)) > 0:
+            draft.whys.append(f"payments: nobody is left to pay {left} units of {asset}")
 
 
 def _pay(

@@ -18,7 +18,7 @@ from crossmargin.base.fixed import scale_down
 from crossmargin.domain.book import CONTRACT_DECIMALS, OUTSIDE, Terms
 from crossmargin.engine.commands import Liquidate, Side
 from crossmargin.engine.draft import Draft
-from crossmargin.frames.compile import to_smallest_units
+from crossmargin.frames.compile import to_smallest_units, written_units
 from crossmargin.ledger import exactly
 from crossmargin.liquidation.mechanisms import Terms as Selling
 from crossmargin.liquidation.plan import price_with
@@ -58,8 +58,7 @@ class Desk:
 
     def units(self, value: float, asset: str) -> int:
         """Return what a value, numeraire, is in an asset, rounded down: for who is charged."""
-        coins = value / self.price(self.asset(asset))
-        return max(0, to_smallest_units(coins, self.decimals[asset], round_down=True))
+        return max(0, written_units(value / self.price(self.asset(asset)), self.decimals[asset]))
 
     def tier(self, item: int) -> str:
         """Return the tier whose insurance stands behind an item: of its underlying's class."""

@@ -46,8 +46,8 @@ SECOND_NS = 1_000_000_000
 WIDE = (Draw, PayInsurance, Deleverage, Socialise)
 TRADES = ("net", "reduce", "swap", "takeover", "adl")
 WORDS = {int(UNDER): "liquidatable", int(BANKRUPT): "bankrupt"}
-# A health that a rounded fill leaves this far below the target has reached it.
-REACHED = 1e-9
+# Losses that are shared may bring others under water: so often one turn looks again.
+PASSES_MAX = 32
 
 Wanted = tuple[Holder, int]
 """A pool that is under water, and its verdict of the lookout."""
@@ -99,8 +99,8 @@ class Turn:
     in_liquidation: tuple[Holder, ...]
 
     def of(self, account: str, pool: str = "shared") -> Deed | None:
-        """Return what was done with a pool; None where it was not under water."""
-        return next((d for d in self.deeds if d.proposal.owner == (account, pool)), None)
+        """Return what was last done with a pool; None where it was not under water."""
+        return next((d for d in self.deeds[::-1] if d.proposal.owner == (account, pool)), None)
 
 
 def decide_liquidations(
@@ -131,7 +131,7 @@ def _decided(book: Book, setting: Setting, one: Wanted, desk: Desk) -> Proposal:
         found = plan(frame, desk.market, margin_row(frame, 0, owner[1]), Options())
     except CrossmarginError as impossible:
         return _nothing(owner, code, str(impossible))
-    if not any(step.kind in TRADES and not step.turn for step in found.steps):
+    if not any(step.kind in TRADES for step in found.steps):
         return _nothing(owner, code, _why_idle(found), outcome=found.outcome)
     draft = Draft(book, setting, owner)
     paced = drafted(found, draft, desk)
@@ -150,8 +150,8 @@ def _decided(book: Book, setting: Setting, one: Wanted, desk: Desk) -> Proposal:
 def drafted(found: Plan, draft: Draft, desk: Desk) -> bool:
     """Draft a plan's first round, up to what is refused; return whether rounds are to come."""
     for step in found.steps:
-        if step.turn:
-            return True
+        if step.turn and step.kind not in ("takeover", "adl"):
+            return True  # a takeover after rounds in which nothing trades waits for nothing
         if step.kind == "cancel":
             for part, state in draft.parts():
                 if state.orders:
@@ -198,20 +198,18 @@ class Liquidator:
         """
         at_ns, seq = engine.now(), engine.seq
         deeds: list[Deed] = []
-        handled: set[Holder] = set()
-        while fresh := [one for one in self.under(engine) if one[0] not in handled]:
-            handled |= {owner for owner, _ in fresh}
+        stuck: set[Holder] = set()
+        for _ in range(PASSES_MAX):
+            fresh = [one for one in self.under(engine) if one[0] not in stuck]
             rested, due = self._rested(fresh, at_ns)
             done = self._carried_out(engine, due)
             deeds += [*rested, *done]
-            # Only who deleverages or pays for another can have fallen under water by this.
+            stuck |= {deed.proposal.owner for deed in (*rested, *done) if not deed.is_done}
+            # Only who gives up a gain or pays for another can have fallen under water by this.
             if not any(deed.is_done and deed.proposal.is_wide for deed in done):
                 break
-        for deed in deeds:
-            if deed.is_done:
-                self._again_ns.pop(deed.proposal.owner, None)
-                if deed.proposal.again_ns:
-                    self._again_ns[deed.proposal.owner] = deed.proposal.again_ns
+        else:
+            deeds += [_left(one) for one in self.under(engine) if one[0] not in stuck]
         return Turn(at_ns, seq, tuple(deeds), tuple(sorted(self._again_ns)))
 
     def under(self, engine: Engine) -> list[Wanted]:
@@ -234,6 +232,14 @@ class Liquidator:
             ((str(book.account_names[account[row]]), str(book.pool_names[row])), int(verdict[row]))
             for row in rows
         ]
+
+    def _rests(self, deed: Deed) -> Deed:
+        """Note when a pool's next round may come; return the deed."""
+        if deed.is_done:
+            self._again_ns.pop(deed.proposal.owner, None)
+            if deed.proposal.again_ns:
+                self._again_ns[deed.proposal.owner] = deed.proposal.again_ns
+        return deed
 
     def _rested(self, fresh: list[Wanted], at_ns: int) -> tuple[list[Deed], list[Wanted]]:
         """Part those whose next round is still to come: a bankrupt waits for nothing."""
@@ -261,9 +267,9 @@ class Liquidator:
             if proposal.batch is None:
                 deeds.append(Deed(proposal, None, proposal.whys))
             elif not proposal.is_wide:
-                deeds.append(_deed(proposal, next(replies)))
+                deeds.append(self._rests(_deed(proposal, next(replies))))
             else:
-                deeds.append(self._alone(engine, one))
+                deeds.append(self._rests(self._alone(engine, one)))
         return deeds
 
     def _alone(self, engine: Engine, one: Wanted) -> Deed:
@@ -279,6 +285,11 @@ def _deed(proposal: Proposal, reply: Reply) -> Deed:
     if isinstance(reply, Accepted):
         return Deed(proposal, reply, proposal.whys)
     return Deed(proposal, reply, (*proposal.whys, f"Batch: {said(reply)}"))
+
+
+def _left(one: Wanted) -> Deed:
+    why = f"after {PASSES_MAX} passes it is left to the next turn"
+    return Deed(_nothing(*one, why), None, (why,))
 
 
 @dataclass(frozen=True, slots=True)
