@@ -20,6 +20,7 @@ from engine.small import (
     CT,
     ETH,
     USD,
+    USDC,
     Venue,
     account,
     bucket,
@@ -152,6 +153,32 @@ def test_costs_are_the_plans_fee_to_the_fees_and_penalty_to_the_tiers_fund():
     assert gone == sold * USD * 6 // 1_000 or gone == sold * USD * 6 // 1_000 + 1
 
 
+def test_steps_go_on_past_the_water_line_until_the_target():
+    # A round takes 1 % of 400,000 dollars of each market: 2 contracts.
+    made = selling(coin={"adv": 400_000.0})
+    made.do(account("liq"), holding("liq", {"USD": 1_700 * USD}, {
+        "ETH-PERP": (5 * CT, -1_000_000), "ETH-FUT": (5 * CT, -10_000 * USDC),
+    }))  # fmt: skip
+    found = turned(made)
+    # 8 left need 1,600: above water, health 1.06; 1,700 / 1.1 / 200 = 7.7272 may stay.
+    assert commands_of(found, "liq") == ["Liquidate", "Liquidate"]
+    left = sum(held.contracts for held in state_of(made, "liq").positions.values())
+    assert left == 7_727 * 10**15
+    assert found.of("liq").proposal.outcome == "restored"
+
+
+def test_opposite_legs_close_against_each_other():
+    made = selling({"hedged_fraction": 0.5})
+    made.do(account("ann"), holding("ann", {"USD": 600 * USD}, {
+        "ETH-PERP": (10 * CT, -2_000_000), "ETH-FUT": (-10 * CT, 20_000 * USDC),
+    }))  # fmt: skip
+    found = turned(made)
+    # Each pair of contracts needs 0.5 x 0.1 x 2,000 = 100: 600 / 1.1 / 100 = 5.4545 may stay.
+    assert commands_of(found, "ann") == ["Liquidate", "Liquidate"]
+    assert made.position("ann", "ETH-PERP")[0] == 5_454 * 10**15
+    assert made.position("ann", "ETH-FUT")[0] == -5_454 * 10**15
+
+
 # --- the end --------------------------------------------------------------------------------------
 
 
@@ -225,9 +252,10 @@ def bad_print(made: Venue, status: str) -> None:
     ))  # fmt: skip
 
 
-def troubled() -> Venue:
-    """One pool of each kind of trouble, all in ether."""
+def troubled(fund: int = 4_000) -> Venue:
+    """One pool of each kind of trouble, all in ether; broke owes 4,000, the fund has so many."""
     made = selling()
+    made.do(c.FundInsurance(tier="A", asset="USD", amount=fund * USD))
     made.do(*long("liq", 1_500), *long("broke", 1_000, 2_500))
     made.do(account("spot"), holding("spot", {"ETH": ETH, "USD": -1_850 * USD}))
     return made
@@ -322,10 +350,9 @@ def test_the_same_journal_gives_the_same_commands_to_the_bit():
 @pytest.mark.parametrize("fail_at", [1, 2, 3])
 def test_a_crash_between_two_appends_ends_where_an_undisturbed_turn_does(fail_at):
     def arranged(fail_at: int) -> Venue:
-        made = troubled()
-        made.do(*long("worse", 1_000, 2_500), c.FundInsurance(
-            tier="A", asset="USD", amount=6_000 * USD
-        ))  # fmt: skip
+        # Two owe 4,000 each and the fund has 6,000: the rest is the holders' to share.
+        made = troubled(6_000)
+        made.do(*long("worse", 1_000, 2_500), account("dan"), holding("dan", {"USD": 900 * USD}))
         made.store.n_appends, made.store.fail_at = 0, fail_at
         return made
 

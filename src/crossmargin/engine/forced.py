@@ -128,7 +128,7 @@ def contracts_of(fill: Fill, lots: int, draft: Draft, desk: Desk) -> int:
     if abs(fill.quantity) >= WHOLE * held / CONTRACT:
         return held
     if not lots:
-        return min(held, to_smallest_units(abs(fill.quantity), CONTRACT_DECIMALS, round_down=True))
+        return min(held, written_units(abs(fill.quantity), CONTRACT_DECIMALS))
     lot = exactly.ratio(repr(float(desk.selling.lot[fill.item])))
     assert lot is not None
     return min(held, scale_down(lots * CONTRACT, *lot))
