@@ -129,7 +129,7 @@ class Lookout:
         rows = np.concatenate([np.arange(starts[c], starts[c + 1]) for c in account])
         frame = assess(select_accounts(self.book, account), self.market, threads=1)
         found = mm_verdicts(frame.bankrupt_short, frame.buffer_mm)
-        new = rows[found != self.verdict[rows]]
+        new: I64 = rows[found != self.verdict[rows]]
         self.verdict[rows] = found
         return new
 
