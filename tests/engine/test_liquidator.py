@@ -87,6 +87,20 @@ def test_collateral_is_sold_for_what_is_owed():
     assert verdicts(made) == {"spot/shared": SAFE}
 
 
+def test_a_debt_in_coins_is_bought_with_what_a_sale_brings_although_money_is_owed_too():
+    made = selling()
+    # E 5,000 - 2,500 - 2,000 = 500; Q = 0.1 x 5,000 + 0.1 x 2,000. A token sold for ether frees 0.2:
+    # 1,230 of them, in lots of 10, leave Q = 377 + 77 = 454 and 500 / 454 = 1.1013; 1,220 leave 456.
+    made.do(account("two"), holding("two", {"TOK": 5_000, "USD": -2_500 * USD, "ETH": -ETH}))
+    found = turned(made)
+    assert commands_of(found, "two") == ["Liquidate", "Liquidate"]
+    assert made.balance("two", "TOK") == 3_770
+    # 1,230 dollars buy 0.615 ether, but for an impact of less than a cent a leg.
+    assert abs(made.balance("two", "ETH") + 385 * 10**15) < 10**13
+    assert abs(made.balance("two", "USD") + 2_500 * USD) <= 2
+    assert verdicts(made) == {"two/shared": SAFE}
+
+
 def test_costs_are_the_plans_fee_to_the_fees_and_penalty_to_the_tiers_fund():
     made = selling({"taker_fee": 0.001, "penalty": 0.005})
     made.do(*long("liq", 1_500))

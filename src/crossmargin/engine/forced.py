@@ -198,12 +198,16 @@ def swap(step: Step, draft: Draft, desk: Desk) -> bool:
         wanted = to_smallest_units(fill.cash, desk.decimals[take], round_down=True)
         paid = desk.price(fill.cash_item) * desk.price(fill.item) / worth
         return buy(draft, desk, (part, take, give), (wanted, paid), charge)
+    had = draft.balance(part, money)
     if not sell(draft, desk, (part, give, money), (coins, worth), charge):
         return False
     if take == money:
         return True
     wanted = to_smallest_units(fill.cash, desk.decimals[take], round_down=True)
-    return buy(draft, desk, (part, take, money), (wanted, desk.price(fill.cash_item)), NOTHING)
+    # What the sale brought buys the debt, also where money itself is owed: that was not the plan's.
+    spends = draft.balance(part, money) - had
+    deal = (wanted, desk.price(fill.cash_item))
+    return buy(draft, desk, (part, take, money), deal, NOTHING, spends)
 
 
 Pair = tuple[str, str, str]
@@ -246,13 +250,18 @@ def sell(
 
 
 def buy(
-    draft: Draft, desk: Desk, what: Pair, deal: tuple[int, float], charge: Charge
+    draft: Draft, desk: Desk, what: Pair, deal: tuple[int, float], charge: Charge,
+    spends: int | None = None,
 ) -> bool:  # fmt: skip
-    """Buy coins of the base, at most what is owed and what the quote it has pays for."""
+    """Buy coins of the base, at most what is owed and what the quote pays for.
+
+    spends  units of the quote there are for it; None: all the pool has
+    """
     part, base, quote = what
     coins, price = deal
     each = price / desk.price(desk.asset(quote))
-    cash = draft.balance(part, quote) - desk.units(charge.penalty, quote)
+    cash = draft.balance(part, quote) if spends is None else spends
+    cash -= desk.units(charge.penalty, quote)
     most = max(0.0, cash / 10 ** desk.decimals[quote] / each)
     enough = to_smallest_units(most, desk.decimals[base], round_down=True)
     coins = min(coins, -draft.balance(part, base), enough)
