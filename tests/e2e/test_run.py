@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -19,8 +20,9 @@ from crossmargin.adapters.store import open_store
 from crossmargin.adapters.wire import COMMAND_BYTES_MAX, command_to_json
 from crossmargin.apps.cli.ledger_stores import WORTH_A_SNAPSHOT
 from crossmargin.apps.cli.pump import LINES_MAX
-from crossmargin.engine.commands import Deposit
+from crossmargin.engine.commands import Deposit, ImportAccount, OpenAccount
 from crossmargin.engine.verify import verify
+from crossmargin.ledger.events import PoolTerms
 from e2e import venue
 from e2e.crashes import Campaign
 from e2e.running import Line, Running
@@ -172,6 +174,36 @@ def test_the_summary_is_the_last_line_of_stdout_where_json_is_asked_for(store: s
     _, lines, err = talk(store, b"".join(deposits(2)), "--json")
     assert [line["type"] for line in lines] == ["ready", "accepted", "accepted", "closed"]
     assert err == ""
+
+
+def test_prices_sell_out_who_is_under_water_where_that_is_asked_for(store: str) -> None:
+    now = time.time_ns()
+    lines = [
+        OpenAccount(
+            key="o", issued_ns=now, account="liq", pools=(PoolTerms("shared", "isolated"),)
+        ),
+        # 18 % of 3,000 x 10 is 5,400, and there are 4,500.
+        ImportAccount(
+            key="i", issued_ns=now, account="liq", balances={"USDC": 4_500 * venue.USDC},
+            positions={"ETH-PERP": (10 * venue.CONTRACT, -30_000 * venue.USDC)},
+        ),
+        venue.prices("p", random.Random(1)),
+    ]  # fmt: skip
+    data = b"".join(command_to_json(one) + b"\n" for one in lines)
+    before = last(store)
+    code, told, err = talk(store, data, "--liquidate")
+    assert code == 0
+    assert [line["key"] for line in told if line["type"] == "accepted"] == ["o", "i", "p"]
+    [sold] = [line for line in told if line["type"] == "liquidation"]
+    facts = {name: sold[name] for name in ("account", "pool", "verdict", "done", "seq")}
+    assert facts == {
+        "account": "liq", "pool": "shared", "verdict": "liquidatable", "done": True,
+        "seq": before + 4,
+    }  # fmt: skip
+    assert [one["type"] for one in sold["commands"]] == ["Liquidate"]
+    assert closing(err)["accepted"] == 3, "what the loop did was nobody's line"
+    _, again, _ = talk(store, data, "--liquidate")
+    assert [line["type"] for line in again] == ["ready", *["accepted"] * 3], "prices are repeated"
 
 
 # --- feeds ----------------------------------------------------------------------------------------

@@ -8,7 +8,21 @@ import pytest
 
 from crossmargin.engine import commands as c
 from crossmargin.engine.replies import Rejected, Rejection
-from engine.small import CT, ETH, MONEY, USD, Side, Venue, account, bucket, holding, trade, venue
+from engine.arranged import failing
+from engine.small import (
+    CT,
+    ETH,
+    MONEY,
+    USD,
+    USDC,
+    Side,
+    Venue,
+    account,
+    bucket,
+    holding,
+    trade,
+    venue,
+)
 
 
 @pytest.mark.parametrize("limit", [None, 40])
@@ -77,3 +91,50 @@ def short_in(n_buckets: int) -> Venue:
         perp = {"ETH-PERP": (4 * CT // 10, -80_000)}
         made.do(holding("ann", {"USD": 100 * USD}, perp, pool=name))
     return made
+
+
+def sale(account: str, contracts: int, price: str = "2000", **more: Any) -> c.Liquidate:
+    return c.Liquidate(
+        account=account, contracts=contracts, price=price, counterparty=Side("@outside"),
+        **{"instrument": "ETH-PERP", "buys": False, **more},
+    )  # fmt: skip
+
+
+def test_a_batch_that_sells_out_of_a_pool_may_go_on_until_it_has_reached_its_target():
+    # 1,500 dollars, long 10 at 2,000: 7 left need 1,400, health 1.07; 6.8 need 1,360, 1.103.
+    first, second, third = 3 * CT, CT * 2 // 10, 1
+    made = failing()
+    made.do(sale("liq", first))
+    assert made.refused(sale("liq", second)).reason == Rejection.NOT_LIQUIDATABLE, "not by itself"
+    made = failing()
+    many = c.Batch(commands=(sale("liq", first), sale("liq", second), sale("liq", third)))
+    assert made.refused(many).reason == Rejection.NOT_LIQUIDATABLE, "the third is past the target"
+    made.do(c.Batch(commands=many.commands[:2]))
+    assert made.position("liq", "ETH-PERP")[0] == 68 * CT // 10
+
+
+def hedged() -> Venue:
+    """150 dollars; long 10 ETH-PERP, short 9 ETH-FUT at the mark: net 1 needs 200, 10 and 9 more.
+
+    A hair under the 10 % of one contract.
+    """
+    made = venue()
+    made.do(account("ann"), holding("ann", {"USD": 150 * USD}, {
+        "ETH-PERP": (10 * CT, -2_000_000), "ETH-FUT": (-9 * CT, 18_000 * USDC),
+    }))  # fmt: skip
+    return made
+
+
+def test_legs_of_a_hedge_are_judged_together():
+    legs = (sale("ann", 10 * CT), sale("ann", 9 * CT, instrument="ETH-FUT", buys=True))
+    made = hedged()
+    assert made.refused(legs[0]).reason == Rejection.NOT_RAISING, "9 short alone need 1,800"
+    made.do(c.Batch(commands=legs))
+    assert not made.book.find("ann").pools["shared"].positions
+
+
+def test_money_that_comes_in_between_is_no_merit_of_the_sale():
+    # 9 at 1,700 lose 2,700 and free 1,800.
+    given = c.Deposit(account="liq", asset="USD", amount=5_000 * USD)
+    refused = failing().refused(c.Batch(commands=(sale("liq", 9 * CT, "1700"), given)))
+    assert refused.reason == Rejection.NOT_RAISING

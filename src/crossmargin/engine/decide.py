@@ -139,6 +139,7 @@ class _Wave:
                 DRAFTS[type(one)](one, work)
         except Refused as refused:
             return refused.reply
+        losses.judge_forced(work)
         found = refuse_balances(work)
         if found is not None:
             return found

@@ -46,6 +46,7 @@ from crossmargin.frames.ledgered import book_frame
 from crossmargin.ledger import events as e
 from crossmargin.ledger import exactly
 from crossmargin.ledger.events import Posting
+from crossmargin.liquidation.deals import own_numbers
 from crossmargin.margin.requirement import Verdict
 from crossmargin.methods.registry import assess
 
@@ -57,6 +58,7 @@ class Standing(NamedTuple):
     equity: float
     buffer_mm: float
     shared_equity: float
+    health: float
 
 
 def standing(account: str, pool: str, work: Workspace) -> Standing | None:
@@ -73,12 +75,12 @@ def standing(account: str, pool: str, work: Workspace) -> Standing | None:
         return None
     return Standing(
         int(answer.verdict[row]), float(answer.equity[row]), float(answer.buffer_mm[row]),
-        float(answer.equity[0]),
+        float(answer.equity[0]), float(own_numbers(answer, row, frame.n_pools)[2][0]),
     )  # fmt: skip
 
 
 def liquidate(command: c.Liquidate, work: Workspace) -> None:
-    """Sell out part of a pool under water; each step must help it."""
+    """Sell out part of a pool under water; what a command or batch sells of it must help it."""
     trade = _forced_trade(command, work)
     own, side = (command.account, command.pool), command.counterparty
     other, name = (side.account, side.pool), trade.instrument
@@ -98,7 +100,7 @@ def liquidate(command: c.Liquidate, work: Workspace) -> None:
     owed = owed_before(trade.terms, (outside, side) if command.buys else (side, outside), work)
     work.emit(e.LiquidationFilled(*own, name, command.price, tuple(postings), tuple(moves), fills))
     ask_borrows(owed, work)
-    _judge_step(before, standing(*own, work), name, work)
+    _judge_step((before, standing(*own, work)), name, work.margined(*own), work)
 
 
 def _forced_trade(command: c.Liquidate, work: Workspace) -> Trade:
@@ -129,16 +131,36 @@ def _forced_trade(command: c.Liquidate, work: Workspace) -> Trade:
     return Trade(name, terms, contracts, at, buyer, seller)
 
 
-def _judge_step(
-    before: Standing | None, after: Standing | None, name: str, work: Workspace
-) -> None:
-    """Refuse a forced step on a pool that need not be sold out, or one that does not help it."""
+Steps = tuple[Standing | None, Standing | None]
+"""Where a pool stood before a forced sale, and where it stands after it."""
+
+
+def _judge_step(step: Steps, name: str, pool: tuple[str, str], work: Workspace) -> None:
+    """Refuse a forced sale of a pool that need not be sold out; note what it did to its buffer.
+
+    Once a batch sells out of a pool it may go on while that is below the target: the first sale
+    says that it is under water, and the target is how far it is to be lifted.
+    """
+    before, after = step
     if before is None or after is None:
         work.refuse_late(Rejection.POOL_UNPRICED, name)
-    elif before.verdict not in (Verdict.LIQUIDATABLE, Verdict.BANKRUPT):
+        return
+    gained, _ = work.forced.get(pool, (0.0, ""))
+    if pool in work.forced:
+        assert work.setting.rules is not None
+        needs = before.health < work.setting.rules.liquidation.target_health
+    else:
+        needs = before.verdict in (Verdict.LIQUIDATABLE, Verdict.BANKRUPT)
+    if not needs:
         work.refuse_late(Rejection.NOT_LIQUIDATABLE, Verdict(before.verdict).name)
-    elif not after.buffer_mm > before.buffer_mm:
-        work.refuse_late(Rejection.NOT_RAISING, name)
+    work.forced[pool] = (gained + (after.buffer_mm - before.buffer_mm), name)
+
+
+def judge_forced(work: Workspace) -> None:
+    """Refuse forced sales that together leave a pool's buffer_MM no higher (10.18)."""
+    for gained, name in work.forced.values():
+        if not gained > 0.0:
+            work.refuse_late(Rejection.NOT_RAISING, name)
 
 
 def _check_spot(trade: Trade, buys: bool, own: tuple[str, str], work: Workspace) -> None:
@@ -171,7 +193,7 @@ def draw(command: c.Draw, work: Workspace) -> None:
     work.accrue(account, pool)
     work.accrue(account, SHARED)
     _check_empty(account, pool, work)
-    exact, free = value_of(asset, amount, work), _may_draw(account, pool, work)
+    exact, free = value_of(asset, amount, work), may_draw(account, pool, work)
     value = 0 if exact is None else scale_up(exact[0], 1, exact[1])
     if exact is None or free is None:
         work.refuse_late(Rejection.POOL_UNPRICED, f"{account}/{pool}")
@@ -182,7 +204,7 @@ def draw(command: c.Draw, work: Workspace) -> None:
     work.emit(e.Drawn(account, pool, value, postings))
 
 
-def _may_draw(account: str, pool: str, work: Workspace) -> int | None:
+def may_draw(account: str, pool: str, work: Workspace) -> int | None:
     """Return what a bucket may still draw, t of spec 1.14, 10^-6 numeraire; 0 for other pools."""
     held = work.held(account, pool)
     if pool == SHARED or held.draw_limit is None:
@@ -199,7 +221,7 @@ def _may_draw(account: str, pool: str, work: Workspace) -> int | None:
 
 def _check_drawn(account: str, pool: str, asset: str, work: Workspace) -> None:
     """Refuse what comes after a draw while one unit of what is owed could still be drawn."""
-    free = _may_draw(account, pool, work)
+    free = may_draw(account, pool, work)
     if free == 0:
         return
     unit = value_of(asset, 1, work)

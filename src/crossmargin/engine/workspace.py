@@ -60,7 +60,8 @@ class Workspace:
     """One command, or one linked batch, being worked out."""
 
     __slots__ = (
-        "balances", "book", "borrows", "cash", "events", "late", "linked", "margins", "setting",
+        "balances", "book", "borrows", "cash", "events", "forced", "late", "linked", "margins",
+        "setting",
     )  # fmt: skip
 
     def __init__(self, base: Book, setting: Setting, linked: bool = True) -> None:
@@ -73,6 +74,8 @@ class Workspace:
         self.cash: dict[str, int] = {}
         self.borrows: dict[str, int] = {}
         self.margins: dict[tuple[str, str], bool] = {}
+        # Pools that were sold out of: what that did to buffer_MM so far, and of what last.
+        self.forced: dict[tuple[str, str], tuple[float, str]] = {}
         self.late: Rejected | None = None
 
     def emit(self, event: Event) -> None:
@@ -218,9 +221,13 @@ class Workspace:
         A bucket that merges is no pool of its own: its shared pool is judged (1.1).
         """
         if account[0] != SYSTEM:
-            merges = self.held(account, pool).draw_limit is None
-            where = (account, SHARED if merges else pool)
+            where = self.margined(account, pool)
             self.margins[where] = self.margins.get(where, False) or strict
+
+    def margined(self, account: str, pool: str) -> tuple[str, str]:
+        """Return the pool whose margin is a pool's: itself, or the shared one it merges into."""
+        merges = self.held(account, pool).draw_limit is None
+        return (account, SHARED if merges else pool)
 
     def ask_balance(self, account: str, pool: str, asset: str, asked: int) -> None:
         """Have a balance stay at zero or above."""

@@ -29,7 +29,7 @@ from crossmargin.reference.ledger_book import (
     Pool,
     Refused,
 )
-from crossmargin.reference.ledger_margin import NEAR, Allowance, Desk, Standing
+from crossmargin.reference.ledger_margin import NEAR, Allowance, Desk, Standing, sign
 from crossmargin.reference.ledger_sums import (
     decimal,
     down,
@@ -82,6 +82,8 @@ class Case:
     waiting: list[Callable[[], Iterable[tuple[Truth, Refused]]]] = field(default_factory=list)
     late: list[tuple[Truth, Refused]] = field(default_factory=list)
     judged: dict[tuple[str, str], Judged] = field(default_factory=dict)
+    # Pools that were sold out of: by how much each sale moved buffer_MM, and what it is small to.
+    forced: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
     doubts: list[Doubt] = field(default_factory=list)
     # A withdrawal refused for margin: (account, pool, asset), to try what it says is free.
     short: tuple[str, str, str] | None = None
@@ -104,6 +106,9 @@ class Case:
         found = [pair for test in self.waiting for pair in test()]
         self._first(found)
         rest = list(self.late)
+        for steps in self.forced.values():
+            gained, scale = math.fsum(step for step, _ in steps), max(s for _, s in steps)
+            rest.append((sign(gained, scale), Refused("not_raising")))
         for (account, pool), how in self.judged.items():
             rest += self._margin(account, pool, how)
         self._first(rest)
@@ -131,19 +136,20 @@ class Case:
         unsure  it changes sums of floats, or so little of them that it may not show
         """
         if account != OUTSIDE:
-            where = (account, self._margined(account, pool))
+            where = self.margined(account, pool)
             how = self.judged.setdefault(where, Judged())
             how.strict |= strict
             how.unsure |= unsure
 
     def pays_out(self, account: str, pool: str, asset: str) -> None:
         """10.16: judge this pool at the end, strictly."""
-        where = (account, self._margined(account, pool))
+        where = self.margined(account, pool)
         self.judged[where] = Judged(asset, pool, True)
 
-    def _margined(self, account: str, pool: str) -> str:
+    def margined(self, account: str, pool: str) -> tuple[str, str]:
+        """1.1: account and pool whose margin is this pool's."""
         held = self.book.accounts[account].pools[pool]
-        return SHARED if held.limit is None else pool
+        return account, SHARED if held.limit is None else pool
 
     def _margin(self, account: str, pool: str, how: Judged) -> list[tuple[Truth, Refused]]:
         after = self.after(account).allowance(pool)
@@ -181,9 +187,9 @@ class Case:
     def merged(self, name: str, pool: str) -> list[Pool]:
         """1.1: what is margined as one with a pool: itself, or the shared pool with its buckets."""
         pools = self.book.accounts[name].pools
-        if self._margined(name, pool) != SHARED:
+        if self.margined(name, pool)[1] != SHARED:
             return [pools[pool]]
-        return [held for other, held in pools.items() if self._margined(name, other) == SHARED]
+        return [held for other, held in pools.items() if self.margined(name, other)[1] == SHARED]
 
     def pool(self, name: str, pool: str, does: Does, pays: bool = False) -> Pool:
         """An account's pool, after its account."""

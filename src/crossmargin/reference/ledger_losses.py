@@ -98,7 +98,7 @@ def liquidate(case: Case, command: Any) -> None:
     book.post(account, pool, paid_in, -command.penalty)
     book.post(fund(command.tier), SHARED, paid_in, command.penalty)
     case.takes_risk(other.account, other.pool, unsure=True)
-    _helped(case, before, case.after(account).maintenance(pool))
+    _helped(case, before, case.after(account).maintenance(pool), (account, pool))
 
 
 def _overfilled(case: Case, side: Any, contracts: int) -> None:
@@ -126,21 +126,28 @@ def _reducing(case: Case, command: Any, signed: int) -> None:
 
 
 def _in_need(case: Case, account: str, pool: str) -> Allowance | None:
-    """Its verdict allows a forced sale; return where its maintenance stands before that."""
+    """Its verdict allows a forced sale, or a sale before it in the batch does and it is below the
+    target; return where its maintenance stands before that."""
     standing = case.after(account)
     found = standing.maintenance(pool)
     if found is not None:
-        case.late.append((standing.liquidatable(pool), Refused("not_liquidatable")))
+        assert case.book.rules is not None
+        target = case.book.rules.liquidation.target_health
+        goes_on = case.margined(account, pool) in case.forced
+        needs = standing.below(pool, target) if goes_on else standing.liquidatable(pool)
+        case.late.append((needs, Refused("not_liquidatable")))
     return found
 
 
-def _helped(case: Case, before: Allowance | None, after: Allowance | None) -> None:
-    """What a step does to its maintenance: it rises, or the step is not taken."""
+def _helped(
+    case: Case, before: Allowance | None, after: Allowance | None, where: tuple[str, str]
+) -> None:
+    """What a step does to its maintenance: the steps of a batch together must raise it."""
     if before is None or after is None:
         case.late.append((False, Refused("pool_unpriced")))
         return
-    raised = sign(after.value - before.value, max(before.scale, after.scale))
-    case.late.append((raised, Refused("not_raising")))
+    step = (after.value - before.value, max(before.scale, after.scale))
+    case.forced.setdefault(case.margined(*where), []).append(step)
 
 
 def deleverage(case: Case, command: Any) -> None:

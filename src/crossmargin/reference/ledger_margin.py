@@ -134,6 +134,16 @@ class Standing:
             return True
         return None if covered is None or solvent is None else False
 
+    def below(self, pool: str, target: float) -> bool | None:
+        """Is health, E with its draw over Q, below a target? None where it is too near to tell."""
+        result = self.of(pool)
+        charge = result.equity - (result.mm.margin_balance - result.mm.own_requirement)
+        equity = result.equity + (result.mm.draw if self.rows[pool] else 0.0)
+        if not charge > 0.0:
+            return None if equity == 0.0 else equity < 0.0
+        reached = sign(equity - target * charge, target * self.scale(pool))
+        return None if reached is None else not reached
+
     def solvent(self, pool: str) -> bool | None:
         """(1.11): is equity, with what the shared pool could pay, at least nothing?"""
         row = self.rows[pool]

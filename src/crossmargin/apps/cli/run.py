@@ -42,6 +42,7 @@ def run_engine(
     feed: Annotated[str, Parameter(group="Inputs", allow_leading_hyphen=True)] = "-",
     snapshot_every: Number = 1_000_000,
     group: Number = 512,
+    liquidate: Annotated[bool, Parameter(group="Engine", negative="")] = False,
     as_json: AsJson = False,
 ) -> int:
     """Run the engine of a store: commands in as JSON lines, replies out, until the feed ends.
@@ -56,6 +57,8 @@ def run_engine(
         Keep the state beside the journal after so many records.
     group
         Commands made durable together at most.
+    liquidate
+        After each group that brought prices, sell out pools under water; a line for each.
     as_json
         Print the closing summary as the last line on stdout, not on stderr.
     """
@@ -65,7 +68,7 @@ def run_engine(
 
     lines = Feed(feed, COMMAND_BYTES_MAX)
     try:
-        engine = _opened(store, snapshot_every, as_json)
+        engine = _opened(store, snapshot_every, as_json, liquidate)
         try:
             return _run(engine, lines, group, as_json)
         finally:
@@ -77,18 +80,22 @@ def run_engine(
         lines.close()
 
 
-def _opened(where: str, snapshot_every: int, quiet: bool) -> KeepingEngine:
+def _opened(where: str, snapshot_every: int, quiet: bool, liquidate: bool) -> KeepingEngine:
     """Return the engine of a store, warm, with everything loaded out of the collector's sight."""
     from crossmargin.adapters.clocks import WallClock
     from crossmargin.adapters.store import open_store
     from crossmargin.apps.cli.keeping import KeepingEngine, warm
+    from crossmargin.apps.cli.selling import SellingEngine
     from crossmargin.engine.runtime import quiet_collector
 
     store = open_store(where, writer=True)
     try:
         with searching("replaying", quiet) as watch:
-            engine = KeepingEngine.open(store, WallClock(), watch)
+            kind = SellingEngine if liquidate else KeepingEngine
+            engine = kind.open(store, WallClock(), watch)
         assert isinstance(engine, KeepingEngine)
+        if isinstance(engine, SellingEngine):
+            engine.sell(_write, _complain)
         engine.keep(snapshot_every, _complain)
         with working("warming up", quiet, compiles=True):
             warm(engine)
