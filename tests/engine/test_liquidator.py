@@ -89,8 +89,9 @@ def test_collateral_is_sold_for_what_is_owed():
 
 def test_a_debt_in_coins_is_bought_with_what_a_sale_brings_although_money_is_owed_too():
     made = selling()
-    # E 5,000 - 2,500 - 2,000 = 500; Q = 0.1 x 5,000 + 0.1 x 2,000. A token sold for ether frees 0.2:
-    # 1,230 of them, in lots of 10, leave Q = 377 + 77 = 454 and 500 / 454 = 1.1013; 1,220 leave 456.
+    # E 5,000 - 2,500 - 2,000 = 500; Q = 0.1 x 5,000 + 0.1 x 2,000. A token sold for ether frees
+    # 0.2: 1,230 of them, in lots of 10, leave Q = 377 + 77 = 454 and 500 / 454 = 1.1013; 1,220
+    # leave 456.
     made.do(account("two"), holding("two", {"TOK": 5_000, "USD": -2_500 * USD, "ETH": -ETH}))
     found = turned(made)
     assert commands_of(found, "two") == ["Liquidate", "Liquidate"]
