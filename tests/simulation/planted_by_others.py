@@ -236,7 +236,7 @@ def receiver_of_a_transfer_not_named(patch: Patch) -> None:
 
 
 def what_was_drawn_is_forgotten(patch: Patch) -> None:
-    sound = losses._may_draw
+    sound = losses.may_draw
 
     def may_draw(account: str, pool: str, work: Workspace) -> int | None:
         held = work.held(account, pool)
@@ -246,7 +246,7 @@ def what_was_drawn_is_forgotten(patch: Patch) -> None:
         finally:
             held.drawn = kept
 
-    patch.setattr(losses, "_may_draw", may_draw)
+    patch.setattr(losses, "may_draw", may_draw)
 
 
 def two_prices_in_one_batch(patch: Patch) -> None:

@@ -126,6 +126,9 @@ def compound_rules(rules: Rulebook) -> Rulebook:
     return msgspec.structs.replace(
         rules, name="compound-v2", numeraire="ETH", source="collateral factors of May 2023",
         classes={"fiat": flat, "compound": flat}, assets=assets,
+        # Limits by class of the oracle and of selling name other classes, and neither is asked.
+        oracle=msgspec.structs.replace(rules.oracle, sources=None),
+        liquidation=msgspec.structs.replace(rules.liquidation, execution=None),
     )  # fmt: skip
 
 

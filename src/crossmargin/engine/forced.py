@@ -182,20 +182,34 @@ def premium_text(item: int, held: float, slip: float, desk: Desk) -> str | None:
 
 
 def swap(step: Step, draft: Draft, desk: Desk) -> bool:
-    """Sell an asset for one that is owed, through a pair of the two or through the numeraire."""
+    """Sell an asset for one that is owed, pool by pool of what merges, the fullest first."""
+    [fill] = step.fills
+    give = desk.names[fill.item]
+    whole = left = coins_of(fill, step.lots, draft, desk)
+    parts = [part for part, _ in draft.parts()]
+    for part in sorted(parts, key=lambda name: -draft.balance(name, give)):
+        some = min(left, draft.balance(part, give))
+        if some <= 0:
+            continue
+        if not _swap_of(step, draft, desk, (part, some, some / whole)):
+            return False
+        left -= some
+    return not left
+
+
+def _swap_of(step: Step, draft: Draft, desk: Desk, what: tuple[str, int, float]) -> bool:
+    """Sell one pool's coins, a fraction of the step's, through a pair of both or the numeraire."""
+    part, coins, frac = what
     [fill] = step.fills
     give, take = desk.names[fill.item], desk.names[fill.cash_item]
-    money = desk.market.frame.numeraire
-    part = holder_of(give, draft)
-    coins = coins_of(fill, step.lots, draft, desk, part)
-    cost = step.cost
+    money, cost = desk.market.frame.numeraire, step.cost
     loss = (cost.half_spread + cost.impact + cost.fee) / -fill.quantity
-    charge = Charge(cost.fee, cost.penalty)
+    charge = Charge(cost.fee, cost.penalty).share(frac)
     worth = desk.price(fill.item) - loss
     if pair_of(give, take, desk) is not None:
         return sell(draft, desk, (part, give, take), (coins, worth), charge)
+    wanted = to_smallest_units(frac * fill.cash, desk.decimals[take], round_down=True)
     if pair_of(take, give, desk) is not None:
-        wanted = to_smallest_units(fill.cash, desk.decimals[take], round_down=True)
         paid = desk.price(fill.cash_item) * desk.price(fill.item) / worth
         return buy(draft, desk, (part, take, give), (wanted, paid), charge)
     had = draft.balance(part, money)
@@ -203,7 +217,6 @@ def swap(step: Step, draft: Draft, desk: Desk) -> bool:
         return False
     if take == money:
         return True
-    wanted = to_smallest_units(fill.cash, desk.decimals[take], round_down=True)
     # What the sale brought buys the debt, also where money itself is owed: that was not the plan's.
     spends = draft.balance(part, money) - had
     deal = (wanted, desk.price(fill.cash_item))
@@ -219,10 +232,11 @@ def holder_of(asset: str, draft: Draft) -> str:
     return max(draft.parts(), key=lambda named: named[1].balances.get(asset, 0))[0]
 
 
-def coins_of(fill: Fill, lots: int, draft: Draft, desk: Desk, part: str) -> int:
+def coins_of(fill: Fill, lots: int, draft: Draft, desk: Desk) -> int:
     """Return the smallest units of a sold asset: whole lots, all where all goes."""
     name = desk.names[fill.item]
-    decimals, held = desk.decimals[name], draft.balance(part, name)
+    decimals = desk.decimals[name]
+    held = sum(max(0, draft.balance(part, name)) for part, _ in draft.parts())
     if -fill.quantity >= WHOLE * held / 10**decimals:
         return held
     lot = exactly.ratio(repr(float(desk.selling.lot[fill.item])))
