@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +15,7 @@ from crossmargin.frames.book import BookFrame, plain_book
 from crossmargin.frames.listing import compile_market
 from crossmargin.frames.market import MarketFrame, Status
 from crossmargin.kernels import slopes
-from crossmargin.kernels.reach import buffer_pool, reach_pools
+from crossmargin.kernels.reach import buffer_pool, reach_pool
 from crossmargin.margin.levels import levels
 from crossmargin.margin.prepared import Market, prepare
 from crossmargin.methods.registry import assess
@@ -146,18 +145,20 @@ def test_no_corner_of_a_box_is_under_water(seed: int, method: str) -> None:
     watching = Lookout(book, MARKET)
     terms, work, index = watching._terms, watching._work, watching._zones
     entry, fall, rise = index.item, np.zeros(len(index.item)), np.zeros(len(index.item))
-    days = np.zeros(book.n_pools)
-    reach_pools(0, book.n_pools, HOW[method], terms, index.entry_starts, entry, fall, rise, days)
-    now = levels(MARKET)
-    for pool in np.flatnonzero(np.isfinite(days) & watching._netted):
+    how, now = HOW[method], levels(MARKET)
+    for pool in np.flatnonzero(watching._netted):
         own = slice(index.entry_starts[pool], index.entry_starts[pool + 1])
+        buffer = buffer_pool(pool, how, terms, work)
+        days = reach_pool(pool, how, buffer, entry[own], terms, work, fall[own], rise[own])
+        if not np.isfinite(days):
+            continue
         for corner in range(12):
             share = rng.random(own.stop - own.start)
             share = np.round(share) if corner else np.zeros_like(share)
             level = now.copy()
             level[entry[own]] *= np.exp(-fall[own] + share * (fall[own] + rise[own]))
             at = at_levels(level, terms)
-            assert buffer_pool(pool, HOW[method], at, work) >= 0.0, (pool, corner)
+            assert buffer_pool(pool, how, at, work) >= 0.0, (pool, corner)
 
 
 def at_levels(level: F64, terms: slopes.Terms) -> slopes.Terms:
@@ -176,6 +177,7 @@ def test_ticks_in_one_go_are_ticks_one_by_one() -> None:
     rng = np.random.default_rng(3)
     book = drawn_book(rng, 40, METHODS, False)
     one, many = Lookout(book, MARKET), Lookout(book, MARKET)
+    assert not len(many._others), "a book that triggers watch whole"
     frame, table, seen = FRAME, [], []
     for _ in range(200):
         frame = moved(frame, rng, 3e-4)
@@ -183,8 +185,6 @@ def test_ticks_in_one_go_are_ticks_one_by_one() -> None:
         table.append(levels(market))
         one.moved(market)
         seen.append(one.verdict.copy())
-    if len(many._others):
-        pytest.skip("the drawn book holds what triggers do not watch")
     for row, verdict in zip(table, seen, strict=True):
         many.ticks(row[None])
         assert (many.verdict == verdict).all()

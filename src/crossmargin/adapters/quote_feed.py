@@ -15,6 +15,7 @@ from __future__ import annotations
 import random
 import threading
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -141,7 +142,7 @@ class Mailbox:
         self._health = replace(self._health, **told)
 
 
-class QuoteFeed:
+class QuoteFeed(ABC):
     """A thread that fills a mailbox until it is stopped. Subclasses say how one line is held."""
 
     def __init__(
@@ -164,12 +165,12 @@ class QuoteFeed:
         self.close()
         self._thread.join()
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 a hook: who only asks has no line to break off
         """Break off a line that is held."""
 
+    @abstractmethod
     def hold(self) -> None:
         """Connect and fill the mailbox until the line ends; what goes wrong is raised."""
-        raise NotImplementedError
 
     def _run(self) -> None:
         wait_s = self.patience.wait_s

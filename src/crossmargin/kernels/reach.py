@@ -36,7 +36,7 @@ from crossmargin.kernels.netting import (
     Holdings,
     Items,
 )
-from crossmargin.kernels.slopes import ALONE, SUM, Terms, Ties, Work, slopes_of, work_of
+from crossmargin.kernels.slopes import ALONE, SUM, Terms, Ties, Work, slopes_of
 
 # The widest box tried first; a nearer pool gets smaller ones, whose bounds are tighter.
 WIDEST, SMALLEST, TRIES = 0.2, 1e-6, 4
@@ -184,21 +184,3 @@ def _once(i: int, found: I32, n: int) -> int:
             return n
     found[n] = i
     return n + 1
-
-
-@compiled
-def reach_pools(
-    lo: int, hi: int, how: int, terms: Terms, entry_starts: I64, entry: I32, fall: F64, rise: F64,
-    days: F64,
-) -> None:  # fmt: skip
-    """Fill widths (E,) and days (A,) of pools [lo, hi): `buffer_pool`, then `reach_pool`."""
-    work = work_of(
-        len(terms.assets.price), len(terms.assets.down), len(terms.slots.hedged_rate),
-        len(terms.items.kind),
-    )  # fmt: skip
-    for pool in range(lo, hi):
-        first, last = entry_starts[pool], entry_starts[pool + 1]
-        buffer = buffer_pool(pool, how, terms, work)
-        days[pool] = reach_pool(
-            pool, how, buffer, entry[first:last], terms, work, fall[first:last], rise[first:last]
-        )

@@ -162,8 +162,3 @@ def crossed(z: Zones, level: F64, picked: B1, out: I64) -> int:
                     z.trigger[entry, side] = np.inf
                 _sink(z, side, item, z.trigger[entry, side])
     return n
-
-
-def n_bytes(z: Zones) -> int:
-    """Return the memory the index takes."""
-    return sum(int(column.nbytes) for column in z)

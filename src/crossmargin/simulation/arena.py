@@ -52,6 +52,7 @@ LENDING = {
     "ETH": (60.0, 0.0, 0.03, 0.75, 1.0, 0.85),
     "BTC": (20.0, 0.005, 0.02, 0.5, 0.5, 1.0),
 }
+TIERS = ("A", "B", "C")
 # Each option's volatility now, a year.
 IV = 0.6
 

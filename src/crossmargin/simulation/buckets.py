@@ -36,9 +36,8 @@ from crossmargin.ledger.events import PoolTerms
 from crossmargin.reference.ledger import Witness
 from crossmargin.reference.ledger_book import OPEN
 from crossmargin.simulation.agents import OUT, View, Where
-from crossmargin.simulation.arena import LENDING
+from crossmargin.simulation.arena import LENDING, TIERS
 
-TIERS = ("A", "B", "C")
 # A shared pool with so much left, numeraire, is rich.
 RICH = 1_000.0
 # Whoever has more pools than this opens no more: each is margined with the rest.

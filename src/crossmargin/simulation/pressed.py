@@ -33,9 +33,8 @@ from crossmargin.engine.commands import (
 )
 from crossmargin.ledger.events import PoolTerms
 from crossmargin.simulation.agents import OUT, View
-from crossmargin.simulation.arena import CONTRACTS, LENDING
+from crossmargin.simulation.arena import CONTRACTS, LENDING, TIERS
 
-TIERS = ("A", "B", "C")
 # What a dollar of hedged notional is backed by: from hardly anything to more than both legs need.
 BACKED = (0.004, 0.012, 0.03, 0.08, 0.2)
 

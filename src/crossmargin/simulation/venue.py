@@ -47,10 +47,8 @@ from crossmargin.reference.ledger_book import Pool
 from crossmargin.reference.ledger_losses import payable
 from crossmargin.reference.ledger_margin import Standing
 from crossmargin.simulation.agents import Owners, View, Where
-from crossmargin.simulation.arena import ASSETS, CONTRACTS, LENDING
+from crossmargin.simulation.arena import ASSETS, CONTRACTS, LENDING, TIERS
 from crossmargin.simulation.elsewhere import Elsewhere
-
-TIERS = ("A", "B", "C")
 
 
 class Venue:
