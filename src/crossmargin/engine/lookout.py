@@ -24,8 +24,11 @@ from crossmargin.kernels.watch import BANKRUPT, SAFE, UNDER, UNPRICED
 from crossmargin.kernels.zones import Zones, zones
 from crossmargin.margin.levels import levels, ties
 from crossmargin.margin.prepared import Market, holdings_of, no_owners, with_owners
+from crossmargin.margin.requirement import verdicts
 from crossmargin.methods.registry import assess, select_accounts
 
+# By `Verdict`, worst first: at MM a pool that may only reduce is as safe as a healthy one.
+CODES = np.array([UNPRICED, BANKRUPT, UNDER, SAFE, SAFE], np.int8)
 HOW = {"cross_sum": SUM, "cross_correlated": CORRELATED, "isolated": ALONE}
 
 
@@ -139,13 +142,7 @@ class Lookout:
 
 def mm_verdicts(bankrupt_short: F64, buffer_mm: F64) -> I8:
     """(A,) verdicts of MM from columns of a RequirementFrame; what is not known is UNPRICED."""
-    known = np.isfinite(bankrupt_short) & np.isfinite(buffer_mm)
-    solvent = bankrupt_short >= 0.0
-    found: I8 = np.select(
-        [known & solvent & (buffer_mm >= 0.0), known & solvent, known],
-        [SAFE, UNDER, BANKRUPT], default=UNPRICED,
-    ).astype(np.int8)  # fmt: skip
-    return found
+    return CODES[verdicts(bankrupt_short, buffer_mm, buffer_mm)]
 
 
 def _netted(book: BookFrame, market: Market) -> B1:
