@@ -7,6 +7,8 @@ PYTHON ?= python3.11
 VENV   ?= .venv
 # The one place that names the folder with real market data; the code is handed it by argument.
 CROSSMARGIN_SHARED ?= ../shared
+# The days of `make replay`.
+DAYS   ?= 2020-03-12 2021-05-19 2022-05-luna 2022-06-steth 2022-11-ftx 2023-03-usdc 2025-10-10
 # Workers of the test run.
 JOBS   ?= 2
 # What is handed on: `make bench ARGS=a`, `make evidence ARGS="--only 3a,3b"`.
@@ -23,7 +25,7 @@ PIP    := $(PY) -m pip install -qq --only-binary :all: --require-hashes
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install install-dev warmup fresh demo test lint format types house unit bench soak \
-        soak-laws soak-seeds soak-kills real mutants wheel evidence lock clean
+        soak-laws soak-seeds soak-kills real replay mutants wheel evidence lock clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -119,6 +121,10 @@ real: install-dev warmup ## Real markets and books out of CROSSMARGIN_SHARED (de
 	  { echo "real: no folder $(CROSSMARGIN_SHARED); set CROSSMARGIN_SHARED to the data folder"; exit 1; }
 	@$(BIN)/crossmargin real --shared "$(CROSSMARGIN_SHARED)" $(ARGS)
 	@test -n "$(ARGS)" || $(BIN)/crossmargin adl --shared "$(CROSSMARGIN_SHARED)"
+
+replay: install-dev warmup ## Seven days that happened, lived again: out/replay/*.html.
+	@for day in $(DAYS); do $(BIN)/crossmargin replay --scenario $$day --shared "$(CROSSMARGIN_SHARED)" \
+	  --html out/replay/$$day.html $(ARGS) || exit 1; done
 
 mutants: install-dev ## mutmut on kernels and margin; the share killed, the survivors listed.
 	@$(PY) tools/mutants.py $(ARGS)

@@ -45,7 +45,8 @@ class Deal:
 
     @property
     def lots(self) -> int:
-        return int(np.ceil(self.most / self.lot - 1e-9))
+        # A residue a thousand millionth of a lot is a deal of one: it is all there is.
+        return max(1, int(np.ceil(self.most / self.lot - 1e-9)))
 
     def units(self, lots: I64) -> F64:
         """Return the units of `give` in so many lots; the last lot is what is left."""

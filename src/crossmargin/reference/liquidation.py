@@ -191,7 +191,7 @@ def sized(market: PlainMarket, pool: PlainPool, deal: Deal, before: Numbers) -> 
     """The fewest lots that reach the target; where none do, those that help most (9.3, 9.4)."""
     rules = market.rulebook.liquidation
     lot, most = lot_of(market, deal.give), most_of(market, pool, deal)
-    every = math.ceil(most / lot - 1e-9)
+    every = max(1, math.ceil(most / lot - 1e-9))
     floor = GAIN_MIN * max(1.0, abs(before.equity), abs(before.buffer))
     best, answer = before.buffer + floor, None
     for lots in range(1, every + 1):

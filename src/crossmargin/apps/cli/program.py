@@ -28,6 +28,7 @@ from crossmargin.apps.cli import (
     oracle,
     prices,
     real,
+    replay,
     rules,
     simulate,
 )
@@ -54,6 +55,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "demo": demo.demo,
     "real": real.real,
     "adl": adl.adl,
+    "replay": replay.replay,
     "run": run_engine,
     "simulate": simulate.simulate,
 }
