@@ -246,8 +246,9 @@ def sized(deal: Deal, task: Task, pool: Pool, state: State) -> Chosen | None:
 def judged(look: Tried, task: Task, state: State) -> tuple[np.ndarray, np.ndarray]:
     """(N,) whether each size helps, and whether it helps and reaches the target."""
     floor = GAIN_MIN * max(1.0, abs(state.equity), abs(state.buffer))
-    # Costs that eat all there is would end in bad debt: such a pool is better taken over.
-    solvent = np.isfinite(look.total_cost) & (look.equity > 0.0)
+    # Costs that eat all there is would end in bad debt: such a pool is better taken over. A penalty
+    # cut to what is left leaves nothing but what rounding made of it.
+    solvent = np.isfinite(look.total_cost) & (look.equity > floor)
     helps = solvent & (look.buffer > state.buffer + floor)
     return helps, helps & (look.health >= task.target)
 

@@ -197,7 +197,7 @@ def sized(market: PlainMarket, pool: PlainPool, deal: Deal, before: Numbers) -> 
     for lots in range(1, every + 1):
         after, _ = done(market, pool, deal, units(market, pool, deal, lots))
         now = numbers(market, after)
-        if not now.equity > 0.0:
+        if not now.equity > floor:
             continue
         if now.buffer > before.buffer + floor and now.health >= rules.target_health:
             answer = lots
@@ -211,7 +211,7 @@ def sized(market: PlainMarket, pool: PlainPool, deal: Deal, before: Numbers) -> 
     if 0.0 < left < rules.dust:
         after, _ = done(market, pool, deal, most)
         now = numbers(market, after)
-        return every if now.equity > 0.0 and now.buffer > before.buffer + floor else answer
+        return every if now.equity > floor and now.buffer > before.buffer + floor else answer
     return answer
 
 
