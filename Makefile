@@ -25,7 +25,7 @@ PIP    := $(PY) -m pip install -qq --only-binary :all: --require-hashes
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install install-dev warmup fresh demo test lint format types house unit bench soak \
-        soak-laws soak-seeds soak-kills real replay mutants wheel evidence lock clean
+        soak-laws soak-seeds soak-kills soak-day real replay mutants wheel evidence lock clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -121,6 +121,9 @@ real: install-dev warmup ## Real markets and books out of CROSSMARGIN_SHARED (de
 	  { echo "real: no folder $(CROSSMARGIN_SHARED); set CROSSMARGIN_SHARED to the data folder"; exit 1; }
 	@$(BIN)/crossmargin real --shared "$(CROSSMARGIN_SHARED)" $(ARGS)
 	@test -n "$(ARGS)" || $(BIN)/crossmargin adl --shared "$(CROSSMARGIN_SHARED)"
+
+soak-day: install-dev warmup ## A day of simulated time, lying sources, a dying store: docs/soak-day.md.
+	@$(PY) tools/soak_day.py $(ARGS)
 
 replay: install-dev warmup ## Seven days that happened, lived again: out/replay/*.html.
 	@for day in $(DAYS); do $(BIN)/crossmargin replay --scenario $$day --shared "$(CROSSMARGIN_SHARED)" \

@@ -13,7 +13,7 @@ from crossmargin.adapters.files import load_rulebook
 from crossmargin.simulation.crash_quotes import echoed, repeated_prints
 from crossmargin.simulation.incidents import changed
 from crossmargin.simulation.paths import Clock
-from crossmargin.simulation.replay import Setup, _Day, _Pressure, live
+from crossmargin.simulation.replay import Day, Setup, _Pressure, live
 from engine.tally import assert_sound
 from frames.small import bars as made
 
@@ -84,7 +84,7 @@ def test_every_look_counts_every_account_and_the_totals_are_the_steps():
 
 
 def test_the_same_seed_lives_the_same_day_and_nothing_is_lost():
-    one = _Day(day(False, 0.3), setup())
+    one = Day(day(False, 0.3), setup())
     for tick in range(one.setup.clock.n_ticks):
         one.tick(tick)
     assert_sound(one.engine.book)
@@ -106,7 +106,7 @@ def test_what_is_sold_presses_by_the_law_of_impact_and_lets_go():
 
 def test_nothing_moves_prices_where_nothing_lasts():
     calm = live(day(False, 0.3), setup(lasting=0.0))
-    true = _Day(day(False, 0.3), setup()).price
+    true = Day(day(False, 0.3), setup()).price
     assert calm.sales
     np.testing.assert_array_equal(calm.raw, true[:, [0, 3]])
     assert (lived(False, 0.3, False).raw <= calm.raw + 1e-9).any()

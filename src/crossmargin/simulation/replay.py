@@ -13,37 +13,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
-import polars as pl
 
 from crossmargin.base.arrays import F64, I64
+from crossmargin.base.errors import StoreFailed
 from crossmargin.domain.book import CONTRACT_DECIMALS, INSURANCE, Mark, Print
 from crossmargin.domain.rulebook import Rulebook
 from crossmargin.engine import commands as c
 from crossmargin.engine.draft import is_user
 from crossmargin.engine.liquidator import Liquidator
-from crossmargin.engine.opening import listing_command, prices_commands
+from crossmargin.engine.ports import Store
 from crossmargin.engine.replies import Accepted
 from crossmargin.engine.runtime import Engine
 from crossmargin.frames.bars import BarFrame
 from crossmargin.frames.ledgered import book_frame
-from crossmargin.frames.listing import MarketTables, compile_market
-from crossmargin.ledger.events import PoolTerms
 from crossmargin.liquidation.mechanisms import selling_terms
-from crossmargin.margin.prepared import prepare
 from crossmargin.methods.registry import assess
 from crossmargin.oracle.fuse import fuse
 from crossmargin.oracle.prints import carried, prints_of
 from crossmargin.oracle.state import OracleState, started
-from crossmargin.simulation.crash_books import NUMERAIRE, crash_book, crash_market, healths
+from crossmargin.simulation.crash_books import NUMERAIRE, crash_market, healths
+from crossmargin.simulation.crash_opening import SCALE, TIER, OpeningTerms, opening
 from crossmargin.simulation.crash_quotes import crash_universe, quotes_between, repeated_prints
-from crossmargin.simulation.faults import MemoryStore
+from crossmargin.simulation.faults import Crash, MemoryStore
 from crossmargin.simulation.paths import Clock, Order, stamp_table, tick_table
 
-SCALE = 10**8  # of assets, crash_books.DECIMALS
-TIER = "A"
 HEALTHY = 1e9  # of a pool that is charged nothing
 HEALTH_BANDS = (0.0, 1.0, 1.1, 1.25, 1.5, 2.0, math.inf)
 """Edges; what has no health, because a price is missing, is counted apart."""
@@ -57,6 +54,8 @@ class Setup:
     half_life_s   after which half of what was sold no longer presses
     fund      numeraire in the insurance fund of tier A at the start
     method    every pool is charged by it; "": by the one it was drawn with
+    store     where the journal is kept; None: in memory
+    spoiled   changes what sources say, prices and stamps (T, K), before anybody hears it
     every     ticks between two looks at all healths
     """
 
@@ -69,6 +68,8 @@ class Setup:
     half_life_s: float = 1_800.0
     fund: int = 1_000_000
     method: str = ""
+    store: Store | None = None
+    spoiled: Callable[[F64, I64], tuple[F64, I64]] | None = None
     every: int = 15
 
 
@@ -114,72 +115,20 @@ class Lived:
     equity_last: float = 0.0
     bankrupt_usd: float = 0.0
     bankrupt: int = 0
+    deaths: int = 0
 
 
 Watch = Callable[[int, int], None]
+Done = TypeVar("Done")
 
 
 def live(bars: BarFrame, setup: Setup, watch: Watch = lambda done, total: None) -> Lived:
     """Live through the clock's ticks of a day; every forced sale moves what comes after."""
-    day = _Day(bars, setup)
+    day = Day(bars, setup)
     for tick in range(setup.clock.n_ticks):
         day.tick(tick)
         watch(tick + 1, setup.clock.n_ticks)
     return day.ended()
-
-
-def opening(tables: MarketTables, setup: Setup, health: F64) -> list[c.AnyCommand]:
-    """Return what an engine is told before the day: market, rules, prices, a fund, accounts."""
-    tables, rules = _with_pairs(tables), setup.rules
-    at_ns = tables.at_ns
-    frame, findings = compile_market(tables, rules.oracle.stale_s)
-    assert not findings, findings
-    book = crash_book(np.random.default_rng(setup.seed), prepare(frame, rules), health)
-    out: list[c.AnyCommand] = [
-        listing_command(tables, "listing", at_ns),
-        c.AdoptRulebook(key="rules", issued_ns=at_ns, rules=rules.packed()),
-        *prices_commands(frame, "opening", at_ns),
-    ]
-    if setup.fund:
-        out.append(c.FundInsurance(
-            key="fund", issued_ns=at_ns, tier=TIER, asset=NUMERAIRE, amount=setup.fund * SCALE,
-        ))  # fmt: skip
-    for row in range(len(health)):
-        rows = slice(int(book.pool_starts[row]), int(book.pool_starts[row + 1]))
-        balances: dict[str, int] = {}
-        positions: dict[str, tuple[int, int]] = {}
-        for item, q, entry in zip(
-            book.item[rows].tolist(), book.quantity[rows].tolist(),
-            book.entry_price[rows].tolist(), strict=True,
-        ):  # fmt: skip
-            name = frame.item_names[item]
-            if item < frame.n_assets:
-                balances[name] = balances.get(name, 0) + round(q * SCALE)
-            else:
-                size, cost = positions.get(name, (0, 0))
-                more = round(q * 1e6)
-                paid = -round(more / 1e6 * entry * SCALE)
-                positions[name] = (size + more * 10**12, cost + paid)
-        method = setup.method or book.method_names[book.method[row]]
-        terms = (PoolTerms("shared", method),)
-        named = f"a{row:05d}"
-        out += [
-            c.OpenAccount(key=f"o{row}", issued_ns=at_ns, account=named, pools=terms),
-            c.ImportAccount(key=f"i{row}", issued_ns=at_ns, account=named,
-                            balances=balances, positions=positions),
-        ]  # fmt: skip
-    return out
-
-
-def _with_pairs(tables: MarketTables) -> MarketTables:
-    """Add a spot pair in the numeraire for every asset: collateral is sold through it."""
-    names = [name for name in tables.assets["asset"].to_list() if name != NUMERAIRE]
-    n = len(names)
-    pairs = pl.DataFrame({
-        "instrument": [f"{name}-SPOT" for name in names], "kind": ["spot"] * n,
-        "payoff": ["linear"] * n, "underlying": names, "quote": [NUMERAIRE] * n,
-    })  # fmt: skip
-    return replace(tables, instruments=pl.concat([tables.instruments, pairs], how="diagonal"))
 
 
 class _Pressure:
@@ -222,7 +171,7 @@ class _Pressure:
         return -self.lasting * np.sign(self.sold) * np.nan_to_num(size)
 
 
-class _Day:
+class Day:
     """An engine, its oracle and its liquidator on the way through a day."""
 
     def __init__(self, bars: BarFrame, setup: Setup) -> None:
@@ -237,20 +186,24 @@ class _Day:
         self.state: OracleState | None = None
         if rules.oracle.sources is not None:
             self.state = started(crash_universe(bars, rules.oracle))
+        if setup.spoiled is not None:
+            self.price, self.stamp = setup.spoiled(self.price, self.stamp)
         self.now_ns = clock.start_ns
-        self.engine = Engine.open(MemoryStore(), lambda: self.now_ns)
-        tables = crash_market(bars, clock.start_ns, "real bars")
-        told = opening(tables, setup, healths(rng, setup.n_accounts))
-        for reply in self.engine.submit(told):
-            assert isinstance(reply, Accepted), reply
-        self.listed = set(tables.factors["factor"].to_list())
-        self.perpetuals = set(tables.instruments["instrument"].to_list())
-        self.liquidator, self.pressure = Liquidator(), _Pressure(setup, self.factors)
         n, f = clock.n_ticks, len(self.factors)
         raw, fused, stable = np.full((3, n, f), np.nan)
         sold, shared, fund = np.zeros((3, n))
         self.out = Lived(self.factors, clock.at_ns, raw, fused, stable, [],
                          np.zeros(n, np.int64), sold, shared, fund)  # fmt: skip
+        self.store = setup.store or MemoryStore()
+        self.engine = Engine.open(self.store, lambda: self.now_ns)
+        tables = crash_market(bars, clock.start_ns, "real bars")
+        terms = OpeningTerms(setup.seed, setup.fund, setup.method)
+        told = opening(tables, rules, healths(rng, setup.n_accounts), terms)
+        for reply in self._done(lambda: self.engine.submit(told)):
+            assert isinstance(reply, Accepted), reply
+        self.listed = set(tables.factors["factor"].to_list())
+        self.perpetuals = set(tables.instruments["instrument"].to_list())
+        self.liquidator, self.pressure = Liquidator(), _Pressure(setup, self.factors)
 
     def tick(self, tick: int) -> None:
         """One tick: quotes under the pressure of earlier sales, prices, a turn of the loop."""
@@ -259,12 +212,12 @@ class _Day:
         self.price[tick] *= np.exp(self.pressure.moved())[self.column_of]
         out.raw[tick] = self.price[tick, self.first]
         told = list(self._told(tick, at_ns))
-        for reply in self.engine.submit(told):
+        for reply in self._done(lambda: self.engine.submit(told)):
             assert isinstance(reply, Accepted), reply
         if tick == 0:
             self.pressure.knows(self.engine)
             out.equity_first = self._look(at_ns)
-        turn = self.liquidator.turn(self.engine)
+        turn = self._done(lambda: self.liquidator.turn(self.engine))
         for deed in turn.deeds:
             found = deed.proposal
             if not deed.is_done:
@@ -278,6 +231,18 @@ class _Day:
         self._after(tick)
         if tick and tick % self.setup.every == 0:
             self._look(at_ns)
+
+    def _done(self, work: Callable[[], Done]) -> Done:
+        """Do it; where the process dies, open the store again and do it again."""
+        while True:
+            try:
+                return work()
+            except (Crash, StoreFailed):
+                self.out.deaths += 1
+                before = self.store.last()
+                self.engine = Engine.open(self.store, lambda: self.now_ns)
+                self.liquidator = Liquidator()
+                assert (self.engine.seq, self.engine.chain) == before, "what was kept is there"
 
     def ended(self) -> Lived:
         """Return what was lived, with the healths of the end."""
