@@ -37,9 +37,7 @@ def lived(rate=0.0):
     def spoiled(price, stamp):
         return spoil(price, stamp, 3, 500.0, 1_440 * TICKS)[:2]
 
-    setup = Setup(
-        RULES, 24, 1, Clock(START, 60 * HOURS, TICKS), store=store, spoiled=spoiled, lasting=0.0
-    )
+    setup = Setup(RULES, 24, 1, Clock(START, 60 * HOURS, TICKS), store=store, spoiled=spoiled)
     day = Day(long_day(1, START, HOURS), setup)
     store.rate = rate
     for tick in range(day.setup.clock.n_ticks):

@@ -30,6 +30,8 @@ from crossmargin.engine.replies import Accepted
 from crossmargin.engine.runtime import Engine
 from crossmargin.frames.bars import BarFrame
 from crossmargin.frames.ledgered import book_frame
+from crossmargin.ledger import events as e
+from crossmargin.ledger import journal
 from crossmargin.liquidation.mechanisms import selling_terms
 from crossmargin.methods.registry import assess
 from crossmargin.oracle.fuse import fuse
@@ -118,6 +120,7 @@ class Lived:
     deaths: int = 0
 
 
+FORCED = (e.LiquidationFilled, e.Deleveraged, e.InsurancePaid, e.LossSocialised)
 Watch = Callable[[int, int], None]
 Done = TypeVar("Done")
 
@@ -201,6 +204,7 @@ class Day:
         told = opening(tables, rules, healths(rng, setup.n_accounts), terms)
         for reply in self._done(lambda: self.engine.submit(told)):
             assert isinstance(reply, Accepted), reply
+        self.seen = self.engine.seq
         self.listed = set(tables.factors["factor"].to_list())
         self.perpetuals = set(tables.instruments["instrument"].to_list())
         self.liquidator, self.pressure = Liquidator(), _Pressure(setup, self.factors)
@@ -218,16 +222,13 @@ class Day:
             self.pressure.knows(self.engine)
             out.equity_first = self._look(at_ns)
         turn = self._done(lambda: self.liquidator.turn(self.engine))
+        verdicts = {deed.proposal.owner[0]: deed.proposal.verdict for deed in turn.deeds}
         for deed in turn.deeds:
-            found = deed.proposal
             if not deed.is_done:
-                why = found.outcome if deed.whys == () else deed.whys[-1]
+                why = deed.whys[-1] if deed.whys else deed.proposal.outcome
                 reason = "waits for its next round" if "next round comes" in why else why
                 out.unsold[reason] = out.unsold.get(reason, 0) + 1
-                continue
-            assert found.batch is not None
-            for one in found.batch.commands:
-                self._note(one, tick, found.owner[0], found.verdict)
+        self._read(tick, verdicts)
         self._after(tick)
         if tick and tick % self.setup.every == 0:
             self._look(at_ns)
@@ -286,24 +287,44 @@ class Day:
             found.setdefault(stamp, {})[name] = print_
         return sorted(found.items())
 
-    def _note(self, one: c.AnyCommand, tick: int, account: str, verdict: str) -> None:
+    def _read(self, tick: int, verdicts: dict[str, str]) -> None:
+        """Read what was recorded since the last look: a turn that died is in the journal too."""
+        for records in self.store.read(self.seen):
+            for record in records:
+                self.seen = record.seq
+                for event in journal.decode(record.body, record.seq).events:
+                    if type(event) in FORCED:
+                        self._note(event, tick, verdicts)
+
+    def _note(self, event: e.AnyEvent, tick: int, verdicts: dict[str, str]) -> None:
         """Remember a step that was recorded, and press on the price by what was sold."""
         out = self.out
-        if isinstance(one, c.Liquidate | c.Deleverage):
-            usd = one.contracts / 10**CONTRACT_DECIMALS * float(one.price)
-            kind = "deleveraged" if isinstance(one, c.Deleverage) else "sold"
-            if isinstance(one, c.Liquidate):
-                out.sold[tick] += usd
-                factor = self._factor_of(one.instrument.rpartition("-")[0])
-                self.pressure.press(factor, -usd if one.buys else usd)
-                kind = "bought back" if one.buys else "sold"
-            out.sales.append(Sale(self.now_ns, account, verdict, kind, one.instrument, usd))
-        elif isinstance(one, c.PayInsurance | c.Socialise):
-            usd = one.amount / SCALE * self._price_of(one.asset)
-            kind = "insurance paid" if isinstance(one, c.PayInsurance) else "shared"
-            if isinstance(one, c.Socialise):
+        if isinstance(event, e.LiquidationFilled):
+            coin = event.item.rpartition("-")[0]
+            own = (event.account, event.pool)
+            size = sum(m.contracts for m in event.moves if (m.account, m.pool) == own)
+            units = size / 10**CONTRACT_DECIMALS or sum(
+                p.amount for p in event.postings if (p.account, p.pool, p.asset) == (*own, coin)
+            ) / SCALE  # fmt: skip
+            usd, account, item = abs(units) * float(event.price), event.account, event.item
+            kind = "sold" if units < 0.0 else "bought back"
+            out.sold[tick] += usd
+            self.pressure.press(self._factor_of(coin), usd if units < 0.0 else -usd)
+        elif isinstance(event, e.Deleveraged):
+            size = max(abs(move.contracts) for move in event.moves)
+            usd, item = size / 10**CONTRACT_DECIMALS * float(event.price), event.instrument
+            kind, account = "deleveraged", event.moves[0].account
+        elif isinstance(event, e.InsurancePaid | e.LossSocialised):
+            paid = next(p for p in event.postings if p.amount > 0)
+            usd, account = paid.amount / SCALE * self._price_of(paid.asset), paid.account
+            kind, item = "insurance paid", paid.asset
+            if isinstance(event, e.LossSocialised):
+                kind = "shared"
                 out.shared[tick] += usd
-            out.sales.append(Sale(self.now_ns, account, verdict, kind, one.asset, usd))
+        else:
+            return
+        verdict = verdicts.get(account, "-")
+        out.sales.append(Sale(self.now_ns, account, verdict, kind, item, usd))
 
     def _factor_of(self, asset: str) -> str:
         """Return the last factor of a coin: what its own market moves."""
