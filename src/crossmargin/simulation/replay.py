@@ -361,7 +361,7 @@ class Day:
         if last:
             gone = equity < 0.0
             self.out.bankrupt = int(gone.sum())
-            self.out.bankrupt_usd = float(-equity[gone].sum())
+            self.out.bankrupt_usd = float(np.abs(equity[gone]).sum())
         return float(equity[np.isfinite(equity)].sum())
 
 
