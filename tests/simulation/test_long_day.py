@@ -15,7 +15,6 @@ from crossmargin.ledger import journal
 from crossmargin.ledger.events import Deleveraged, LiquidationFilled, PricesAccepted
 from crossmargin.simulation.explained import explained
 from crossmargin.simulation.faults import FaultyStore, MemoryStore
-from crossmargin.simulation.incidents import changed
 from crossmargin.simulation.long_day import FAULTS, long_day, spoil
 from crossmargin.simulation.paths import Clock, Order, stamp_table, tick_table
 from crossmargin.simulation.replay import Day, Setup
@@ -24,8 +23,7 @@ from engine.tally import assert_sound
 
 START = 1_775_001_600 * 10**9
 HOURS, TICKS = 2, 4
-# Rounds of a second: how long they wait is in no journal, and a restart forgets it (spec 9c).
-RULES = changed(load_rulebook("prime-24h"), {"liquidation.execution.round_s": 1.0})
+RULES = load_rulebook("prime-24h")
 HALTED = {"status": "halted"}
 
 

@@ -72,6 +72,7 @@ class PoolState(msgspec.Struct, array_like=True, gc=False):
 
     draw_limit  10^-6 numeraire; None: the bucket merges into the shared pool (spec 1.1)
     drawn, last_draw   10^-6 numeraire
+    sold_ns     when it was last sold out of, if its plan had rounds to come (9.112); 0: none
     debt_index  asset -> index of its lending up to which interest was charged, negative balances
     """
 
@@ -83,6 +84,7 @@ class PoolState(msgspec.Struct, array_like=True, gc=False):
     positions: dict[str, PositionState] = msgspec.field(default_factory=dict)
     orders: dict[str, OrderState] = msgspec.field(default_factory=dict)
     debt_index: dict[str, int] = msgspec.field(default_factory=dict)
+    sold_ns: int = 0
 
     def copy(self) -> PoolState:
         """Return an independent copy."""
@@ -95,6 +97,7 @@ class PoolState(msgspec.Struct, array_like=True, gc=False):
         return PoolState(
             self.method, self.draw_limit, self.drawn, self.last_draw, self.balances.copy(),
             positions or {}, orders.copy() if orders else {}, debts.copy() if debts else {},
+            self.sold_ns,
         )  # fmt: skip
 
 

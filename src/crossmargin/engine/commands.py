@@ -237,6 +237,7 @@ class Liquidate(Command, frozen=True, kw_only=True):
     """Forced sale (or buying back) of a position or, by a spot pair, of collateral or debt.
 
     penalty  settlement units, into the tier's insurance fund
+    rounds   more are to come of the plan it is part of
     """
 
     account: str
@@ -248,6 +249,7 @@ class Liquidate(Command, frozen=True, kw_only=True):
     pool: str = SHARED
     penalty: int = 0
     tier: str = "A"
+    rounds: bool = False
 
 
 class Draw(Command, frozen=True, kw_only=True):

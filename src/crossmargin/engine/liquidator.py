@@ -4,7 +4,7 @@ In     an engine's book and setting, after prices were accepted.
 Out    a `Turn`: for every pool under water what was done with it, or why nothing was.
 Owns   who is looked at and in which order; keys; the wait between rounds; that a turn ends.
 Never  touches a pool that is UNPRICED or SAFE, or an item whose price is not LIVE or DEGRADED;
-       raises for a refused command; keeps anything that the journal does not give back but waits.
+       raises for a refused command; keeps anything that the journal does not give back.
 Signs  as commands.
 Spec   docs/spec/09-loop.md
 """
@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 
 from crossmargin.base.errors import CrossmarginError
@@ -27,6 +28,7 @@ from crossmargin.engine.commands import (
     Deleverage,
     Draw,
     Holder,
+    Liquidate,
     PayInsurance,
     Socialise,
 )
@@ -59,7 +61,6 @@ class Proposal:
 
     verdict   liquidatable or bankrupt;  outcome: of its plan; "-" where there is none
     batch     None: nothing, and `whys` say why
-    again_ns  when the plan's next round may come; 0: there is none
     """
 
     owner: Holder
@@ -67,7 +68,6 @@ class Proposal:
     outcome: str
     batch: Batch | None
     whys: tuple[str, ...]
-    again_ns: int = 0
 
     @property
     def is_wide(self) -> bool:
@@ -137,14 +137,17 @@ def _decided(book: Book, setting: Setting, one: Wanted, desk: Desk) -> Proposal:
     paced = drafted(found, draft, desk)
     if not any(not isinstance(command, CancelOrder) for command in draft.commands):
         return _nothing(owner, code, *draft.whys, outcome=found.outcome)
+    commands = draft.commands
+    if paced:
+        commands = [
+            msgspec.structs.replace(one, rounds=True) if isinstance(one, Liquidate) else one
+            for one in commands
+        ]
     batch = Batch(
-        key=key_of(book.head.seq, owner), issued_ns=setting.now_ns, commands=tuple(draft.commands)
+        key=key_of(book.head.seq, owner), issued_ns=setting.now_ns, commands=tuple(commands)
     )
-    whys = tuple(draft.whys)
-    if not paced:
-        return Proposal(owner, WORDS[code], found.outcome, batch, whys)
-    again_ns = setting.now_ns + int(found.round_s * SECOND_NS)
-    return Proposal(owner, WORDS[code], found.outcome, batch, (*whys, "next round"), again_ns)
+    whys = (*draft.whys, "next round") if paced else tuple(draft.whys)
+    return Proposal(owner, WORDS[code], found.outcome, batch, whys)
 
 
 def drafted(found: Plan, draft: Draft, desk: Desk) -> bool:
@@ -182,14 +185,12 @@ def key_of(seq: int, owner: Holder) -> str:
 class Liquidator:
     """Looks at every pool when told to, and has done what is due. One for each engine.
 
-    Derived state only: the lookout is made again from the book. The waits between rounds are not
-    in the journal: after a restart a pool's next round may come at once.
+    Derived state only: the lookout is made again from the book, and the book knows the waits.
     """
 
     def __init__(self) -> None:
         """Start without having looked."""
         self._seen: _Seen | None = None
-        self._again_ns: dict[Holder, int] = {}
 
     def turn(self, engine: Engine) -> Turn:
         """Look at every pool, then sell, take over and let pay, until each was looked at once.
@@ -201,7 +202,7 @@ class Liquidator:
         stuck: set[Holder] = set()
         for _ in range(PASSES_MAX):
             fresh = [one for one in self.under(engine) if one[0] not in stuck]
-            rested, due = self._rested(fresh, at_ns)
+            rested, due = _rested(engine, fresh, at_ns)
             done = self._carried_out(engine, due)
             deeds += [*rested, *done]
             stuck |= {deed.proposal.owner for deed in (*rested, *done) if not deed.is_done}
@@ -210,7 +211,7 @@ class Liquidator:
                 break
         else:
             deeds += [_left(one) for one in self.under(engine) if one[0] not in stuck]
-        return Turn(at_ns, seq, tuple(deeds), tuple(sorted(self._again_ns)))
+        return Turn(at_ns, seq, tuple(deeds), _waiting(engine.book))
 
     def under(self, engine: Engine) -> list[Wanted]:
         """Return the pools that are liquidatable or bankrupt, in the order of the book."""
@@ -233,27 +234,6 @@ class Liquidator:
             for row in rows
         ]
 
-    def _rests(self, deed: Deed) -> Deed:
-        """Note when a pool's next round may come; return the deed."""
-        if deed.is_done:
-            self._again_ns.pop(deed.proposal.owner, None)
-            if deed.proposal.again_ns:
-                self._again_ns[deed.proposal.owner] = deed.proposal.again_ns
-        return deed
-
-    def _rested(self, fresh: list[Wanted], at_ns: int) -> tuple[list[Deed], list[Wanted]]:
-        """Part those whose next round is still to come: a bankrupt waits for nothing."""
-        rested: list[Deed] = []
-        due: list[Wanted] = []
-        for one in fresh:
-            owner, code = one
-            if code != BANKRUPT and self._again_ns.get(owner, 0) > at_ns:
-                why = f"its next round comes at {self._again_ns[owner]} ns"
-                rested.append(Deed(_nothing(owner, code, why), None, (why,)))
-            else:
-                due.append(one)
-        return rested, due
-
     def _carried_out(self, engine: Engine, due: list[Wanted]) -> list[Deed]:
         """Submit what touches a pool alone together; decide again, one by one, what does not."""
         if not due:
@@ -267,9 +247,9 @@ class Liquidator:
             if proposal.batch is None:
                 deeds.append(Deed(proposal, None, proposal.whys))
             elif not proposal.is_wide:
-                deeds.append(self._rests(_deed(proposal, next(replies))))
+                deeds.append(_deed(proposal, next(replies)))
             else:
-                deeds.append(self._rests(self._alone(engine, one)))
+                deeds.append(self._alone(engine, one))
         return deeds
 
     def _alone(self, engine: Engine, one: Wanted) -> Deed:
@@ -279,6 +259,36 @@ class Liquidator:
             return Deed(proposal, None, proposal.whys)
         [reply] = engine.submit([proposal.batch])
         return _deed(proposal, reply)
+
+
+def _rested(
+    engine: Engine, fresh: list[Wanted], at_ns: int
+) -> tuple[list[Deed], list[Wanted]]:  # fmt: skip
+    """Part those whose next round is still to come: a bankrupt waits for nothing."""
+    rules = engine.setting(engine.now()).rules
+    execution = None if rules is None else rules.liquidation.execution
+    round_ns = 0 if execution is None else int(execution.round_s * SECOND_NS)
+    rested: list[Deed] = []
+    due: list[Wanted] = []
+    for one in fresh:
+        (account, pool), code = one
+        sold_ns = engine.book.accounts[account].pools[pool].sold_ns
+        if code != BANKRUPT and sold_ns and sold_ns + round_ns > at_ns:
+            why = f"its next round comes at {sold_ns + round_ns} ns"
+            rested.append(Deed(_nothing(*one, why), None, (why,)))
+        else:
+            due.append(one)
+    return rested, due
+
+
+def _waiting(book: Book) -> tuple[Holder, ...]:
+    """Return the pools whose plans have rounds to come, by name."""
+    return tuple(sorted(
+        (name, pool)
+        for name, account in book.accounts.items()
+        for pool, state in account.pools.items()
+        if state.sold_ns
+    ))  # fmt: skip
 
 
 def _deed(proposal: Proposal, reply: Reply) -> Deed:

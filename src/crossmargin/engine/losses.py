@@ -98,7 +98,9 @@ def liquidate(command: c.Liquidate, work: Workspace) -> None:
     work.ask_margin(*other)
     outside = Side(OUTSIDE)
     owed = owed_before(trade.terms, (outside, side) if command.buys else (side, outside), work)
-    work.emit(e.LiquidationFilled(*own, name, command.price, tuple(postings), tuple(moves), fills))
+    work.emit(e.LiquidationFilled(
+        *own, name, command.price, tuple(postings), tuple(moves), fills, command.rounds
+    ))  # fmt: skip
     ask_borrows(owed, work)
     _judge_step((before, standing(*own, work)), name, work.margined(*own), work)
 

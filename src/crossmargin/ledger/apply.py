@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from crossmargin.domain.accounts import SHARED
 from crossmargin.domain.book import (
     INDEX_ONE,
     MIRROR,
@@ -166,6 +167,15 @@ def _filled(event: e.Filled | e.LiquidationFilled, book: Book) -> None:
             del orders[fill.order]
 
 
+def _sold_out(event: e.LiquidationFilled, book: Book) -> None:
+    _filled(event, book)
+    pools = book.own(event.account).pools
+    # A bucket that merges is the shared pool's, and so are its rounds.
+    merged = pools[event.pool].draw_limit is None
+    home = pools[SHARED if merged else event.pool]
+    home.sold_ns = book.head.at_ns if event.rounds else 0
+
+
 def _placed(event: e.OrderPlaced, book: Book) -> None:
     book.own(event.account).pools[event.pool].orders[event.order] = OrderState(
         event.instrument, event.contracts, event.limit_price, event.reduce_only
@@ -223,7 +233,7 @@ ALSO: dict[type, Callable[[Any, Book], None]] = {
     e.AccountOpened: _opened, e.PoolOpened: _pool_opened, e.StatusSet: _status,
     e.MarketListed: _listed, e.RulebookAdopted: _rules, e.ScenariosAdopted: _scenarios,
     e.PricesAccepted: _prices, e.VenueTotalsAdopted: _totals, e.Transferred: _transferred,
-    e.Filled: _filled, e.LiquidationFilled: _filled,
+    e.Filled: _filled, e.LiquidationFilled: _sold_out,
     e.OrderPlaced: _placed, e.OrderCancelled: _cancelled,
     e.DrawReserved: _reserved, e.Drawn: _drawn, e.Settled: _settled,
     e.FundingIndexed: _funding_indexed, e.FundingPaid: _funding_paid,

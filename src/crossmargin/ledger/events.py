@@ -228,7 +228,10 @@ class InterestCharged(Event, frozen=True):
 
 
 class LiquidationFilled(Event, frozen=True):
-    """A forced sale of a position or of collateral; penalty, in the postings, goes to insurance."""
+    """A forced sale of a position or of collateral; penalty, in the postings, goes to insurance.
+
+    rounds  more are to come of the plan it is part of
+    """
 
     account: str
     pool: str
@@ -237,6 +240,7 @@ class LiquidationFilled(Event, frozen=True):
     postings: tuple[Posting, ...]
     moves: tuple[Move, ...]
     orders: tuple[OrderFill, ...] = ()
+    rounds: bool = False
 
 
 class Drawn(Event, frozen=True):
