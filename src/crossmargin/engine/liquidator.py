@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from crossmargin.base.errors import CrossmarginError
-from crossmargin.domain.book import AccountState, Book, Listing, Status
+from crossmargin.domain.book import AccountState, Book, Listing, PoolState, Status
 from crossmargin.engine.aftermath import wind_up
 from crossmargin.engine.checks import margin_row
 from crossmargin.engine.commands import (
@@ -91,7 +91,7 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One look at every pool. in_liquidation: pools whose plans have rounds to come."""
+    """One look at every pool. in_liquidation: pools whose next round is still to come."""
 
     at_ns: int
     seq: int
@@ -211,7 +211,7 @@ class Liquidator:
                 break
         else:
             deeds += [_left(one) for one in self.under(engine) if one[0] not in stuck]
-        return Turn(at_ns, seq, tuple(deeds), _waiting(engine.book))
+        return Turn(at_ns, seq, tuple(deeds), _waiting(engine, at_ns))
 
     def under(self, engine: Engine) -> list[Wanted]:
         """Return the pools that are liquidatable or bankrupt, in the order of the book."""
@@ -265,29 +265,40 @@ def _rested(
     engine: Engine, fresh: list[Wanted], at_ns: int
 ) -> tuple[list[Deed], list[Wanted]]:  # fmt: skip
     """Part those whose next round is still to come: a bankrupt waits for nothing."""
-    rules = engine.setting(engine.now()).rules
-    execution = None if rules is None else rules.liquidation.execution
-    round_ns = 0 if execution is None else int(execution.round_s * SECOND_NS)
+    round_ns = _round_ns(engine)
     rested: list[Deed] = []
     due: list[Wanted] = []
     for one in fresh:
         (account, pool), code = one
-        sold_ns = engine.book.accounts[account].pools[pool].sold_ns
-        if code != BANKRUPT and sold_ns and sold_ns + round_ns > at_ns:
-            why = f"its next round comes at {sold_ns + round_ns} ns"
+        again_ns = _again_ns(engine.book.accounts[account].pools[pool], round_ns)
+        if code != BANKRUPT and again_ns > at_ns:
+            why = f"its next round comes at {again_ns} ns"
             rested.append(Deed(_nothing(*one, why), None, (why,)))
         else:
             due.append(one)
     return rested, due
 
 
-def _waiting(book: Book) -> tuple[Holder, ...]:
-    """Return the pools whose plans have rounds to come, by name."""
+def _round_ns(engine: Engine) -> int:
+    """Return how long a round lasts by the rules in force."""
+    rules = engine.setting(engine.now()).rules
+    execution = None if rules is None else rules.liquidation.execution
+    return 0 if execution is None else int(execution.round_s * SECOND_NS)
+
+
+def _again_ns(pool: PoolState, round_ns: int) -> int:
+    """Return when a pool's next round may come; 0 where its last plan was done."""
+    return pool.sold_ns + round_ns if pool.sold_ns else 0
+
+
+def _waiting(engine: Engine, at_ns: int) -> tuple[Holder, ...]:
+    """Return the pools whose next round is still to come, by name."""
+    round_ns = _round_ns(engine)
     return tuple(sorted(
         (name, pool)
-        for name, account in book.accounts.items()
+        for name, account in engine.book.accounts.items()
         for pool, state in account.pools.items()
-        if state.sold_ns
+        if _again_ns(state, round_ns) > at_ns
     ))  # fmt: skip
 
 
